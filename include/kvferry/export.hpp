@@ -1,0 +1,5 @@
+#pragma once
+
+// Everything the shared library shows is marked; the rest (CUDA runtime, FlatBuffers, Asio) stays
+// hidden.
+#define KVFERRY_API __attribute__((visibility("default")))

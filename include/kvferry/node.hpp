@@ -1,0 +1,162 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kvferry/export.hpp"
+#include "kvferry/pool.hpp"
+#include "kvferry/transfer.hpp"
+
+namespace kvferry {
+
+enum class LogLevel : std::uint8_t { debug, info, warning, error };
+
+// Something that happened at a node, for those who want to tell a person about it.
+struct PeerEvent {
+  enum class Kind : std::uint8_t { connected, refused, served, disconnected };
+  Kind kind = Kind::connected;
+  std::string peer;     // who: name, pid, address
+  std::string message;  // refused: why, with the table; disconnected: how
+  // Of a served transfer, as the peer reported it:
+  Direction direction = Direction::pull;
+  std::string pool, path;
+  std::uint64_t blocks = 0, bytes = 0;
+  double seconds = 0;
+};
+
+struct NodeOptions {
+  std::string name;           // shown to peers; empty: "pid N"
+  unsigned copy_threads = 0;  // threads for copies in host memory; 0: as many as help
+  // Both are called on the node's own thread: return quickly, call nothing of the node.
+  std::function<void(LogLevel, std::string_view)> log;
+  std::function<void(const PeerEvent&)> on_event;
+  std::uint32_t max_peers = 256;
+};
+
+struct ListenOptions {
+  std::string ip = "127.0.0.1";
+  std::uint16_t port = 5555;  // 0: any free one, see Node::port()
+  bool tcp = true;
+  // Path of the Unix socket local peers meet on; its directory must be ours and closed to others.
+  // Required.
+  std::string socket_path;
+  bool insecure = false;  // the caller's explicit word for an address beyond loopback
+};
+
+// A transfer with notify_completion has ended.
+struct Completion {
+  std::uint64_t tag = 0;
+  TransferState state = TransferState::running;
+  Transfer transfer;
+};
+
+// A peer's transfer that touched our pool has landed, and the peer wanted us to know.
+struct Notice {
+  std::string peer, pool, text, path;
+  Direction direction = Direction::pull;
+  std::uint64_t blocks = 0, bytes = 0;
+};
+
+struct RemotePool {
+  std::string name, tag;
+  CacheShape shape;
+  std::uint32_t blocks = 0;
+  bool writable = false;
+  std::uint64_t generation = 0;
+  std::string device;  // "host", "cuda GPU-<uuid>"
+};
+
+// How one path would serve a pair of pools.
+struct PathVerdict {
+  std::string path;
+  bool usable = false;
+  bool slow = false;   // slower than what this hardware offers: needs allow_slow
+  std::string reason;  // what it does, or why it cannot
+};
+struct PairExplanation {
+  std::string local_pool, remote_pool;
+  std::string chosen;                 // the path transfers take; empty: none
+  std::vector<PathVerdict> verdicts;  // best first
+};
+
+namespace detail {
+class NodeImpl;
+class PeerImpl;
+}  // namespace detail
+
+// A connected node. A handle; thread-safe.
+class KVFERRY_API Peer {
+ public:
+  std::string name() const;  // "prefill-0 (pid 4711)"
+  std::vector<RemotePool> pools() const;
+  bool alive() const noexcept;
+
+  // remote_ids[i] -> local_ids[i], every layer of the range. Returns when posted.
+  // Throws: Error{invalid_argument} (lengths differ, an id out of range, a target id twice, source
+  // and target overlap), Error{refused} (no such pool, geometry, no path, only a slow one),
+  // Error{unreachable}, Error{resource}. Nothing was written then.
+  Transfer pull(const Pool& local, std::span<const std::uint32_t> remote_ids,
+                std::span<const std::uint32_t> local_ids,
+                const TransferOptions& options = {}) const;
+  // local_ids[i] -> remote_ids[i]. Throws: as pull, and Error{refused} unless the owner made the
+  // pool writable.
+  Transfer push(const Pool& local, std::span<const std::uint32_t> remote_ids,
+                std::span<const std::uint32_t> local_ids,
+                const TransferOptions& options = {}) const;
+  // Maps the remote pool for use with this local one now rather than at the first transfer.
+  // Throws: as pull.
+  void prepare(const Pool& local, const TransferOptions& options = {}) const;
+  // For every local pool and the remote pool of its name: the path, and for each faster one why
+  // not.
+  std::vector<PairExplanation> explain() const;
+  // Ends the connection; running transfers end as cancelled first.
+  void close() const noexcept;
+
+  explicit Peer(std::shared_ptr<detail::PeerImpl> state) noexcept : state_(std::move(state)) {}
+
+ private:
+  std::shared_ptr<detail::PeerImpl> state_;
+};
+
+// One process's end: serves pools to peers and connects to peers. Owns one I/O thread and the copy
+// threads. Thread-safe. Its destructor closes every peer and returns when nothing moves any more.
+class KVFERRY_API Node {
+ public:
+  explicit Node(const NodeOptions& options = {});
+  ~Node();
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+
+  // Serves a pool to peers that connect from now on, and makes it usable in transfers.
+  // Throws: Error{invalid_argument} when a pool of that name is there already.
+  void add(const Pool& pool);
+  // Throws: Error{resource} (port or socket in use), Error{refused} (beyond loopback without
+  // insecure), Error{invalid_argument}.
+  void listen(const ListenOptions& options);
+  // The port actually listened on; 0 when not listening on TCP.
+  std::uint16_t port() const noexcept;
+  // "host:port", "[v6]:port" or "unix:/path". Geometry of pools with the same name must agree.
+  // Throws: Error{unreachable}, Error{refused} (with the table of differing fields),
+  // Error{deadline} after `timeout`.
+  Peer connect(std::string_view address,
+               std::chrono::milliseconds timeout = std::chrono::seconds(5));
+  std::vector<Peer> peers() const;
+
+  // Readable (poll, epoll) while a completion or notice waits; owned by the node. Reads nothing
+  // from it yourself.
+  int event_fd() const noexcept;
+  std::optional<Completion> next_completion();
+  std::optional<Notice> next_notice();
+
+ private:
+  std::shared_ptr<detail::NodeImpl> state_;
+};
+
+}  // namespace kvferry

@@ -1,0 +1,98 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/unique_fd.hpp"
+#include "kvferry/node.hpp"
+#include "memory/pool_impl.hpp"
+#include "plan/plan.hpp"
+
+namespace kvferry::path {
+
+// The remote end of a pair, as granted by its owner.
+struct RemoteEnd {
+  memory::PoolOffer offer;
+  std::vector<UniqueFd> fds;  // of all regions' chunks, in order
+  CacheShape shape;
+  std::uint32_t blocks = 0;
+  bool writable = false;  // pushes allowed
+  bool same_process = false;
+  pid_t pid = 0;   // of the owner, as the kernel says (SO_PEERCRED)
+  int pidfd = -1;  // borrowed; -1 where the kernel has none
+};
+
+// How a transfer should run.
+struct JobOptions {
+  Direction direction = Direction::pull;
+  std::optional<CudaStream> stream;
+  CopyMethod copy = CopyMethod::automatic;
+  std::uint32_t max_sms = 0;
+};
+
+struct JobResult {
+  bool moved_all = false;  // every byte landed
+  bool aborted = false;    // abort() came in time to stop something
+  std::string error;       // the copy itself failed
+  double move_s = 0;       // posted to quiet, as well as the path can tell
+};
+
+// One running copy. Created by Route::start, which has already begun moving bytes.
+class Job {
+ public:
+  virtual ~Job() = default;
+  // What has not started becomes a no-op; soon after, the job is quiet. Any thread, any number of
+  // times.
+  virtual void abort(ErrorCode why) noexcept = 0;
+  // The result once nothing can land any more; nullopt while something still can. Any thread.
+  virtual std::optional<JobResult> poll() = 0;
+  // Waits for that, at most until `until`; spins briefly where that is how latency is won, then
+  // sleeps.
+  virtual bool wait_until(std::chrono::steady_clock::time_point until) = 0;
+  // For TransferReport::method.
+  virtual std::string method() const = 0;
+  virtual const volatile std::uint32_t* status_word() const noexcept { return nullptr; }
+};
+
+// A local and a remote pool with everything mapped: can run plans at once and concurrently.
+// Destroying it unmaps; every Job must be quiet by then.
+class Route {
+ public:
+  virtual ~Route() = default;
+  // The remote pool's planes as addresses the executor of this route understands.
+  virtual const plan::BlockMap& remote() const noexcept = 0;
+  virtual const plan::BlockMap& local() const noexcept = 0;
+  // Begins to move. `quiet` is called exactly once, from any thread, when the job has become quiet
+  // (not before start returns is promised: it may come earlier). It must not block. Throws:
+  // Error{invalid_argument} (an option this path cannot honour), Error{resource}; then nothing was
+  // written.
+  virtual std::shared_ptr<Job> start(plan::Plan plan, const JobOptions& options,
+                                     std::function<void()> quiet) = 0;
+};
+
+// A way for bytes to move between a local and a remote pool. Stateless but for its executors.
+class Path {
+ public:
+  virtual ~Path() = default;
+  virtual std::string_view name() const noexcept = 0;
+  // Whether, how well, and why (not). Cheap: maps nothing.
+  virtual PathVerdict judge(const detail::PoolImpl& local, const RemoteEnd& remote) const = 0;
+  // Maps the remote pool. Requires: judge() said usable. Throws: Error{refused}, Error{resource}.
+  virtual std::unique_ptr<Route> open(const std::shared_ptr<detail::PoolImpl>& local,
+                                      RemoteEnd remote) = 0;
+};
+
+// Every path of this build, best first: the one table where builds differ.
+std::vector<std::unique_ptr<Path>> make_paths(unsigned copy_threads);
+
+}  // namespace kvferry::path
