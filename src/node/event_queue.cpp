@@ -1,0 +1,65 @@
+#include "node/event_queue.hpp"
+
+#include <sys/eventfd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "kvferry/error.hpp"
+
+namespace kvferry::detail {
+
+EventQueue::EventQueue() : fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+  if (!fd_)
+    throw Error(ErrorCode::resource, std::string("no eventfd: ") + std::strerror(errno) +
+                                         "; raise the limit of open files (ulimit -n)");
+}
+
+void EventQueue::push(Completion completion) {
+  std::lock_guard lock(mutex_);
+  completions_.push_back(std::move(completion));
+  raise();
+}
+
+bool EventQueue::push(Notice notice) {
+  std::lock_guard lock(mutex_);
+  const bool room = notices_.size() < kMaxNotices;
+  if (!room) notices_.pop_front();
+  notices_.push_back(std::move(notice));
+  raise();
+  return room;
+}
+
+std::optional<Completion> EventQueue::next_completion() {
+  std::lock_guard lock(mutex_);
+  if (completions_.empty()) return std::nullopt;
+  std::optional<Completion> next(std::move(completions_.front()));
+  completions_.pop_front();
+  settle();
+  return next;
+}
+
+std::optional<Notice> EventQueue::next_notice() {
+  std::lock_guard lock(mutex_);
+  if (notices_.empty()) return std::nullopt;
+  std::optional<Notice> next(std::move(notices_.front()));
+  notices_.pop_front();
+  settle();
+  return next;
+}
+
+void EventQueue::raise() {
+  if (raised_) return;
+  raised_ = true;
+  // Cannot fail: the counter is 0 or 1.
+  [[maybe_unused]] const int rc = ::eventfd_write(fd_.get(), 1);
+}
+
+void EventQueue::settle() {
+  if (!raised_ || !completions_.empty() || !notices_.empty()) return;
+  raised_ = false;
+  eventfd_t ignored = 0;
+  [[maybe_unused]] const int rc = ::eventfd_read(fd_.get(), &ignored);
+}
+
+}  // namespace kvferry::detail

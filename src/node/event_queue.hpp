@@ -1,0 +1,39 @@
+#pragma once
+
+#include <deque>
+#include <mutex>
+#include <optional>
+
+#include "base/unique_fd.hpp"
+#include "kvferry/node.hpp"
+
+namespace kvferry::detail {
+
+// What a node has to tell its user, with an eventfd that is readable while something waits.
+// Thread-safe. Bounded: notices come from peers, so past kMaxNotices the oldest is dropped and
+// counted.
+class EventQueue {
+ public:
+  static constexpr std::size_t kMaxNotices = 65'536;
+
+  // Throws: Error{resource} when no eventfd can be had.
+  EventQueue();
+  void push(Completion completion);
+  // False: an older notice had to go.
+  bool push(Notice notice);
+  std::optional<Completion> next_completion();
+  std::optional<Notice> next_notice();
+  int fd() const noexcept { return fd_.get(); }
+
+ private:
+  void raise();
+  void settle();
+
+  std::mutex mutex_;
+  std::deque<Completion> completions_;
+  std::deque<Notice> notices_;
+  bool raised_ = false;
+  UniqueFd fd_;
+};
+
+}  // namespace kvferry::detail

@@ -1,0 +1,269 @@
+// How two nodes meet: who is there, what do both have, do the geometries agree. Nothing is mapped
+// here.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <asio/co_spawn.hpp>
+#include <asio/detached.hpp>
+#include <asio/steady_timer.hpp>
+
+#include "kvferry/version.hpp"
+#include "node/node_impl.hpp"
+#include "node/peer_impl.hpp"
+#include "session/dial.hpp"
+#include "session/identity.hpp"
+
+namespace kvferry::detail {
+namespace {
+
+// A peer that connects and says nothing occupies a place no longer than this.
+constexpr auto kHandshakeTimeout = std::chrono::seconds(5);
+
+// Every field in which a pool of ours differs from the peer's pool of the same name.
+std::vector<FieldDiff> compare_pools(const std::vector<wire::PoolInfo>& ours,
+                                     const std::vector<wire::PoolInfo>& theirs) {
+  std::vector<FieldDiff> fields;
+  for (const auto& mine : ours) {
+    for (const auto& yours : theirs) {
+      if (mine.name != yours.name) continue;
+      for (FieldDiff field : diff(mine.shape, yours.shape)) {
+        if (ours.size() > 1) field.field = mine.name + "." + field.field;
+        fields.push_back(std::move(field));
+      }
+    }
+  }
+  return fields;
+}
+
+[[noreturn]] void throw_refusal(const wire::Refusal& refusal, const std::string& who) {
+  std::vector<FieldDiff> fields = refusal.fields;
+  // The sender's "ours" is our "theirs".
+  for (FieldDiff& field : fields) std::swap(field.ours, field.theirs);
+  std::string text = fmt::format("{} refuses: {}", who, refusal.message);
+  if (!fields.empty()) text += "\n" + format_table(fields);
+  throw Error(refusal.code, text);
+}
+
+void require_same_user(const session::Credentials& who) {
+  if (who.uid == ::geteuid()) return;
+  throw Error(ErrorCode::refused,
+              fmt::format("uid: the process at the other end (pid {}) runs as uid {}, this one as "
+                          "uid {}; both must run as the same user",
+                          who.pid, who.uid, ::geteuid()));
+}
+
+wire::Refusal geometry_refusal(std::vector<FieldDiff> fields) {
+  wire::Refusal refusal;
+  refusal.code = ErrorCode::refused;
+  refusal.message = "the cache geometries differ; start both sides with the same shape";
+  refusal.fields = std::move(fields);
+  return refusal;
+}
+
+// Closes a channel that does not finish its handshake in time.
+class HandshakeTimer {
+ public:
+  HandshakeTimer(const std::shared_ptr<session::Channel>& channel,
+                 std::chrono::steady_clock::time_point until)
+      : timer_(channel->executor(), until) {
+    timer_.async_wait([weak = std::weak_ptr(channel), late = late_](std::error_code stopped) {
+      if (stopped || *late == State::disarmed) return;
+      *late = State::late;
+      if (const auto open = weak.lock()) open->close();
+    });
+  }
+  ~HandshakeTimer() {
+    if (*late_ == State::armed) *late_ = State::disarmed;
+  }
+  HandshakeTimer(const HandshakeTimer&) = delete;
+  HandshakeTimer& operator=(const HandshakeTimer&) = delete;
+  bool late() const noexcept { return *late_ == State::late; }
+
+ private:
+  enum class State { armed, disarmed, late };
+  std::shared_ptr<State> late_ = std::make_shared<State>(State::armed);
+  asio::steady_timer timer_;
+};
+
+}  // namespace
+
+wire::Hello NodeImpl::hello() const {
+  wire::Hello hello;
+  hello.software = version();
+  hello.node = options_.name;
+  hello.pid = static_cast<std::uint32_t>(::getpid());
+  hello.nonce = session::process_nonce();
+  hello.boot_id = session::boot_id();
+  for (const auto& path : paths_) hello.paths.emplace_back(path->name());
+  std::lock_guard lock(mutex_);
+  for (const Served& served : served_) {
+    if (served.revoked) continue;
+    const PoolImpl& pool = *served.pool;
+    wire::PoolInfo info;
+    info.number = served.number;
+    info.name = pool.options.name;
+    info.tag = pool.options.tag;
+    info.shape = pool.shape;
+    info.blocks = pool.blocks;
+    info.writable = pool.options.writable;
+    info.generation = pool.generation;
+    info.device = pool.device.kind;
+    if (pool.device.is_cuda()) info.gpu = pool.regions.front()->gpu();
+    info.shareable = pool.regions.front()->chunks().front().kind != memory::ChunkKind::host_private;
+    if (pool.device.is_cuda() &&
+        std::find(hello.gpus.begin(), hello.gpus.end(), info.gpu) == hello.gpus.end())
+      hello.gpus.push_back(info.gpu);
+    hello.pools.push_back(std::move(info));
+  }
+  return hello;
+}
+
+std::shared_ptr<session::Channel> NodeImpl::open_channel(session::Channel::Socket socket) {
+  auto channel = std::make_shared<session::Channel>(std::move(socket));
+  std::erase_if(handshakes_, [](const auto& weak) { return weak.expired(); });
+  handshakes_.push_back(channel);
+  return channel;
+}
+
+void NodeImpl::accept(session::Channel::Socket socket) {
+  std::erase_if(handshakes_, [](const auto& weak) { return weak.expired(); });
+  bool full = false;
+  {
+    std::lock_guard lock(mutex_);
+    full = peers_.size() >= options_.max_peers || closing_;
+  }
+  // Handshakes of connections that are peers by now are counted twice; the bound is soft by that
+  // factor.
+  if (full || handshakes_.size() >= 2 * options_.max_peers) {
+    log(LogLevel::warning, fmt::format("a connection was turned away: {} peers are connected "
+                                       "already (NodeOptions::max_peers)",
+                                       options_.max_peers));
+    return;  // closes it
+  }
+  asio::co_spawn(*io_, meet(open_channel(std::move(socket))), asio::detached);
+}
+
+void NodeImpl::say_refused(session::Channel& channel, const std::string& who,
+                           const wire::Refusal& refusal) {
+  channel.send(refusal);
+  PeerEvent event;
+  event.kind = PeerEvent::Kind::refused;
+  event.peer = who;
+  event.message = refusal.message;
+  if (!refusal.fields.empty()) event.message += "\n" + format_table(refusal.fields);
+  tell(event);
+}
+
+// The acceptor's side: hear the other's Hello, then answer with ours or say why not.
+asio::awaitable<void> NodeImpl::meet(std::shared_ptr<session::Channel> channel) {
+  std::string who = "somebody";
+  std::optional<wire::Refusal> refusal;
+  try {
+    auto credentials = session::peer_credentials(channel->native_handle());
+    who = fmt::format("pid {}", credentials.pid);
+    const HandshakeTimer timer(channel, Clock::now() + kHandshakeTimeout);
+    require_same_user(credentials);
+    auto first = co_await channel->receive();
+    auto* theirs = std::get_if<wire::Hello>(&first.message);
+    if (theirs == nullptr)
+      throw Error(ErrorCode::refused, fmt::format("a {} message where a Hello was expected",
+                                                  wire::name_of(first.message)));
+    who = describe_peer(*theirs, credentials.pid);
+    const wire::Hello ours = hello();
+    wire::agree_version(ours, *theirs);
+    auto fields = compare_pools(ours.pools, theirs->pools);
+    if (fields.empty()) {
+      channel->send(ours);
+      channel->set_established();
+      std::uint64_t number = 0;
+      {
+        std::lock_guard lock(mutex_);
+        number = next_peer_++;
+      }
+      auto peer = std::make_shared<PeerImpl>(shared_from_this(), number, channel,
+                                             std::move(credentials), std::move(*theirs));
+      if (!admit(peer)) channel->close();
+      co_return;
+    }
+    refusal = geometry_refusal(std::move(fields));
+  } catch (const Error& error) {
+    log(LogLevel::warning, fmt::format("handshake with {} failed: {}", who, error.what()));
+    if (channel->is_open() && error.code() != ErrorCode::unreachable)
+      refusal = wire::Refusal{ErrorCode::refused, error.what(), {}};
+  } catch (const std::exception& error) {
+    // The timer or our own shutdown closed it.
+    log(LogLevel::warning, fmt::format("handshake with {} ended: {}", who, error.what()));
+  }
+  if (refusal && channel->is_open()) {
+    say_refused(*channel, who, *refusal);
+    co_await channel->flush_and_close();
+  }
+}
+
+// The initiator's side.
+asio::awaitable<std::shared_ptr<PeerImpl>> NodeImpl::reach(std::string text,
+                                                           Clock::time_point until) {
+  const session::Address address = session::parse_address(text);
+  auto channel = open_channel(co_await session::dial(address, until));
+  auto credentials = session::peer_credentials(channel->native_handle());
+  const std::string who = fmt::format("{} (pid {})", address.to_string(), credentials.pid);
+  require_same_user(credentials);
+  const HandshakeTimer timer(channel, until);
+  const wire::Hello ours = hello();
+  session::Received answer{wire::Goodbye{}, {}};
+  std::string failure;
+  try {
+    channel->send(ours);
+    answer = co_await channel->receive();
+  } catch (const Error& error) {
+    if (!timer.late()) throw Error(error.code(), fmt::format("{}: {}", who, error.what()));
+  } catch (const std::exception& error) {
+    failure = error.what();
+  }
+  if (timer.late())
+    throw Error(
+        ErrorCode::deadline,
+        fmt::format("{} took the connection but did not answer in time; is it stopped?", who));
+  if (!failure.empty()) throw Error(ErrorCode::unreachable, fmt::format("{}: {}", who, failure));
+  if (const auto* refusal = std::get_if<wire::Refusal>(&answer.message))
+    throw_refusal(*refusal, who);
+  auto* theirs = std::get_if<wire::Hello>(&answer.message);
+  if (theirs == nullptr)
+    throw Error(ErrorCode::failed, fmt::format("{} answered our Hello with a {} message", who,
+                                               wire::name_of(answer.message)));
+  wire::agree_version(ours, *theirs);
+  if (auto fields = compare_pools(ours.pools, theirs->pools); !fields.empty()) {
+    const auto refusal = geometry_refusal(fields);
+    channel->send(refusal);
+    throw Error(ErrorCode::refused,
+                fmt::format("{}: {}\n{}", who, refusal.message, format_table(fields)));
+  }
+  channel->set_established();
+  std::uint64_t number = 0;
+  {
+    std::lock_guard lock(mutex_);
+    number = next_peer_++;
+  }
+  auto peer = std::make_shared<PeerImpl>(shared_from_this(), number, channel,
+                                         std::move(credentials), std::move(*theirs));
+  if (!admit(peer)) throw Error(ErrorCode::cancelled, "this node is shutting down");
+  co_return peer;
+}
+
+bool NodeImpl::admit(const std::shared_ptr<PeerImpl>& peer) {
+  {
+    std::lock_guard lock(mutex_);
+    if (closing_) return false;
+    peers_.push_back(peer);
+  }
+  PeerEvent event;
+  event.kind = PeerEvent::Kind::connected;
+  event.peer = peer->name();
+  tell(event);
+  asio::co_spawn(
+      *io_, [peer]() -> asio::awaitable<void> { co_await peer->serve(); }, asio::detached);
+  return true;
+}
+
+}  // namespace kvferry::detail

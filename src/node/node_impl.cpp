@@ -1,0 +1,187 @@
+#include "node/node_impl.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <asio/co_spawn.hpp>
+#include <asio/detached.hpp>
+#include <asio/post.hpp>
+#include <asio/use_future.hpp>
+#include <future>
+
+#include "node/peer_impl.hpp"
+
+namespace kvferry::detail {
+
+NodeImpl::NodeImpl(NodeOptions options)
+    : options_(std::move(options)),
+      paths_(path::make_paths(options_.copy_threads)),
+      io_(std::make_unique<asio::io_context>(1)) {}
+
+NodeImpl::~NodeImpl() = default;
+
+void NodeImpl::start() {
+  work_.emplace(io_->get_executor());
+  thread_ = std::thread([this] { io_->run(); });
+}
+
+void NodeImpl::add(const Pool& pool) {
+  {
+    std::lock_guard lock(mutex_);
+    for (const Served& served : served_)
+      if (!served.revoked && served.pool->options.name == pool.name())
+        throw Error(ErrorCode::invalid_argument,
+                    fmt::format("pool '{}': this node serves one of that name already; give "
+                                "PoolOptions::name another one",
+                                pool.name()));
+    if (served_.size() >= wire::kMaxPools)
+      throw Error(ErrorCode::invalid_argument,
+                  fmt::format("a node serves at most {} pools", wire::kMaxPools));
+    served_.push_back({next_pool_++, pool.state(), false});
+  }
+  watch(pool.state());
+}
+
+void NodeImpl::watch(const std::shared_ptr<PoolImpl>& pool) {
+  std::lock_guard lock(mutex_);
+  std::erase_if(watched_, [](const Watched& w) { return w.pool.expired(); });
+  for (const Watched& watched : watched_)
+    if (watched.pool.lock() == pool) return;
+  const auto revoker = [weak = weak_from_this(),
+                        weak_pool = std::weak_ptr(pool)](std::chrono::milliseconds timeout) {
+    const auto node = weak.lock();
+    const auto revoked = weak_pool.lock();
+    if (node && revoked) node->revoke(revoked, timeout);
+  };
+  watched_.push_back({pool, pool->add_revoker(revoker)});
+}
+
+void NodeImpl::revoke(const std::shared_ptr<PoolImpl>& pool, std::chrono::milliseconds timeout) {
+  const auto until = Clock::now() + timeout;
+  {
+    std::lock_guard lock(mutex_);
+    for (Served& served : served_)
+      if (served.pool == pool) served.revoked = true;
+    std::erase_if(watched_, [&](const Watched& w) { return w.pool.lock() == pool; });
+  }
+  for (const auto& peer : peers()) {
+    peer->drop_routes_of(pool.get());
+    asio::post(*io_, [peer, pool] { peer->tell_revoked(pool.get()); });
+  }
+  std::string who;
+  if (!holds_.wait_until_free(pool.get(), until, &who))
+    throw Error(ErrorCode::deadline,
+                fmt::format("pool '{}' is still held by {} after {} ms; it must not be freed yet: "
+                            "revoke it again, or end that process",
+                            pool->options.name, who, timeout.count()));
+  std::lock_guard lock(mutex_);
+  std::erase_if(served_, [&](const Served& s) { return s.pool == pool; });
+}
+
+void NodeImpl::listen(const ListenOptions& options) {
+  // On the I/O thread, so that accepting begins where it goes on.
+  std::promise<std::uint16_t> bound;
+  asio::post(*io_, [&] {
+    try {
+      if (listener_) throw Error(ErrorCode::invalid_argument, "this node is listening already");
+      listener_ = std::make_unique<session::Listener>(
+          *io_, options, [this](session::Channel::Socket socket) { accept(std::move(socket)); });
+      bound.set_value(listener_->port());
+    } catch (...) {
+      bound.set_exception(std::current_exception());
+    }
+  });
+  port_ = bound.get_future().get();
+}
+
+std::shared_ptr<PeerImpl> NodeImpl::connect(std::string_view address,
+                                            std::chrono::milliseconds timeout) {
+  return asio::co_spawn(*io_, reach(std::string(address), Clock::now() + timeout), asio::use_future)
+      .get();
+}
+
+std::vector<std::shared_ptr<PeerImpl>> NodeImpl::peers() const {
+  std::lock_guard lock(mutex_);
+  return peers_;
+}
+
+std::shared_ptr<PoolImpl> NodeImpl::served_pool(std::uint32_t number) const {
+  std::lock_guard lock(mutex_);
+  for (const Served& served : served_)
+    if (served.number == number && !served.revoked) return served.pool;
+  return nullptr;
+}
+
+std::shared_ptr<PoolImpl> NodeImpl::pool_of(std::uint32_t number) const {
+  std::lock_guard lock(mutex_);
+  for (const Served& served : served_)
+    if (served.number == number) return served.pool;
+  return nullptr;
+}
+
+std::optional<std::uint32_t> NodeImpl::number_of(const PoolImpl* pool) const {
+  std::lock_guard lock(mutex_);
+  for (const Served& served : served_)
+    if (served.pool.get() == pool) return served.number;
+  return std::nullopt;
+}
+
+std::vector<std::shared_ptr<PoolImpl>> NodeImpl::served_pools() const {
+  std::vector<std::shared_ptr<PoolImpl>> pools;
+  std::lock_guard lock(mutex_);
+  for (const Served& served : served_)
+    if (!served.revoked) pools.push_back(served.pool);
+  return pools;
+}
+
+void NodeImpl::peer_ended(const std::shared_ptr<PeerImpl>& peer) {
+  std::lock_guard lock(mutex_);
+  std::erase(peers_, peer);
+  peers_changed_.notify_all();
+}
+
+void NodeImpl::log(LogLevel level, std::string_view text) const {
+  if (options_.log) options_.log(level, text);
+}
+
+void NodeImpl::tell(const PeerEvent& event) const {
+  if (options_.on_event) options_.on_event(event);
+}
+
+void NodeImpl::deliver(Notice notice) {
+  if (!events_.push(std::move(notice)))
+    log(LogLevel::warning,
+        fmt::format("more than {} notices wait to be read with next_notice(); the oldest was "
+                    "dropped",
+                    EventQueue::kMaxNotices));
+}
+
+void NodeImpl::shutdown() noexcept {
+  std::vector<Watched> watched;
+  {
+    std::lock_guard lock(mutex_);
+    closing_ = true;
+    watched.swap(watched_);
+  }
+  for (const Watched& w : watched)
+    if (const auto pool = w.pool.lock()) pool->remove_revoker(w.revoker);
+  asio::post(*io_, [this] {
+    listener_.reset();
+    for (const auto& weak : handshakes_)
+      if (const auto channel = weak.lock()) channel->close();
+  });
+  for (const auto& peer : peers()) peer->close();
+  {
+    // Every peer says goodbye and reads its own end; a peer that does not read ours is cut off by
+    // flush_and_close().
+    std::unique_lock lock(mutex_);
+    peers_changed_.wait_for(lock, std::chrono::seconds(3), [this] { return peers_.empty(); });
+  }
+  work_.reset();
+  io_->stop();
+  thread_.join();
+  // Handlers and coroutines that never ran may hold this node; they go with the context.
+  io_.reset();
+}
+
+}  // namespace kvferry::detail

@@ -1,0 +1,105 @@
+#pragma once
+
+#include <asio/awaitable.hpp>
+#include <asio/executor_work_guard.hpp>
+#include <asio/io_context.hpp>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "kvferry/node.hpp"
+#include "node/event_queue.hpp"
+#include "node/holds.hpp"
+#include "node/node_fwd.hpp"
+#include "path/path.hpp"
+#include "session/channel.hpp"
+#include "session/listener.hpp"
+#include "wire/messages.hpp"
+
+namespace kvferry::detail {
+
+// One process's end. Owns the I/O thread, the paths, what is served and who is connected.
+class NodeImpl : public std::enable_shared_from_this<NodeImpl> {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  explicit NodeImpl(NodeOptions options);
+  ~NodeImpl();
+  // Starts the I/O thread; separate from the constructor because callbacks need shared_from_this().
+  void start();
+  // Closes everything and returns when nothing moves and the thread is gone.
+  void shutdown() noexcept;
+
+  void add(const Pool& pool);
+  void listen(const ListenOptions& options);
+  std::uint16_t port() const noexcept { return port_; }
+  std::shared_ptr<PeerImpl> connect(std::string_view address, std::chrono::milliseconds timeout);
+  std::vector<std::shared_ptr<PeerImpl>> peers() const;
+  EventQueue& events() noexcept { return events_; }
+
+  // For peers:
+  asio::io_context& io() noexcept { return *io_; }
+  const std::vector<std::unique_ptr<path::Path>>& paths() const noexcept { return paths_; }
+  Holds& holds() noexcept { return holds_; }
+  std::shared_ptr<PoolImpl> served_pool(std::uint32_t number) const;  // null: none, or revoked
+  // The pool that had this number, also while it is being revoked; null once nothing holds it.
+  std::shared_ptr<PoolImpl> pool_of(std::uint32_t number) const;
+  std::optional<std::uint32_t> number_of(const PoolImpl* pool) const;
+  std::vector<std::shared_ptr<PoolImpl>> served_pools() const;
+  // Makes revoke() of a pool that is used locally wait for this node's routes too.
+  void watch(const std::shared_ptr<PoolImpl>& pool);
+  wire::Hello hello() const;
+  void peer_ended(const std::shared_ptr<PeerImpl>& peer);
+  void log(LogLevel level, std::string_view text) const;
+  void tell(const PeerEvent& event) const;
+  void deliver(Notice notice);
+
+ private:
+  struct Served {
+    std::uint32_t number = 0;
+    std::shared_ptr<PoolImpl> pool;
+    bool revoked = false;  // no longer granted; kept until nobody holds it
+  };
+  struct Watched {
+    std::weak_ptr<PoolImpl> pool;
+    std::uint64_t revoker = 0;
+  };
+
+  void accept(session::Channel::Socket socket);
+  asio::awaitable<void> meet(std::shared_ptr<session::Channel> channel);
+  asio::awaitable<std::shared_ptr<PeerImpl>> reach(std::string address, Clock::time_point until);
+  // Adds the peer and begins to read from it; false while the node is shutting down.
+  bool admit(const std::shared_ptr<PeerImpl>& peer);
+  std::shared_ptr<session::Channel> open_channel(session::Channel::Socket socket);
+  void say_refused(session::Channel& channel, const std::string& who, const wire::Refusal& refusal);
+  void revoke(const std::shared_ptr<PoolImpl>& pool, std::chrono::milliseconds timeout);
+
+  const NodeOptions options_;
+  EventQueue events_;
+  Holds holds_;
+  std::vector<std::unique_ptr<path::Path>> paths_;
+  // After the paths: handlers left in it may hold routes, and go first.
+  std::unique_ptr<asio::io_context> io_;
+  std::optional<asio::executor_work_guard<asio::io_context::executor_type>> work_;
+  std::thread thread_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable peers_changed_;
+  bool closing_ = false;
+  std::uint32_t next_pool_ = 1;
+  std::uint64_t next_peer_ = 1;
+  std::vector<Served> served_;
+  std::vector<Watched> watched_;
+  std::vector<std::shared_ptr<PeerImpl>> peers_;
+  std::vector<std::weak_ptr<session::Channel>> handshakes_;
+  std::unique_ptr<session::Listener> listener_;
+  std::uint16_t port_ = 0;
+};
+
+}  // namespace kvferry::detail

@@ -1,0 +1,206 @@
+#include "node/peer_impl.hpp"
+
+#include <fmt/format.h>
+
+#include <asio/co_spawn.hpp>
+#include <asio/detached.hpp>
+#include <asio/post.hpp>
+#include <asio/steady_timer.hpp>
+
+#include "memory/gpu_uuid.hpp"
+#include "node/node_impl.hpp"
+
+namespace kvferry::detail {
+namespace {
+
+RemotePool describe_pool(const wire::PoolInfo& info) {
+  RemotePool pool;
+  pool.name = info.name;
+  pool.tag = info.tag;
+  pool.shape = info.shape;
+  pool.blocks = info.blocks;
+  pool.writable = info.writable;
+  pool.generation = info.generation;
+  pool.device = "host";
+  if (info.device == Device::Kind::cuda) pool.device = "cuda " + memory::format_uuid(info.gpu);
+  return pool;
+}
+
+std::string join_names(const std::vector<wire::PoolInfo>& pools) {
+  std::string names;
+  for (const auto& pool : pools)
+    fmt::format_to(std::back_inserter(names), "{}'{}'", names.empty() ? "" : ", ", pool.name);
+  return names.empty() ? "none" : names;
+}
+
+}  // namespace
+
+std::string describe_peer(const wire::Hello& hello, pid_t pid) {
+  return hello.node.empty() ? fmt::format("pid {}", pid)
+                            : fmt::format("{} (pid {})", hello.node, pid);
+}
+
+PeerImpl::PeerImpl(const std::shared_ptr<NodeImpl>& node, std::uint64_t number,
+                   std::shared_ptr<session::Channel> channel, session::Credentials who,
+                   wire::Hello theirs)
+    : node_(node),
+      number_(number),
+      channel_(std::move(channel)),
+      who_(std::move(who)),
+      pidfd_(std::make_shared<const UniqueFd>(std::move(who_.pidfd))),
+      theirs_(std::move(theirs)),
+      name_(describe_peer(theirs_, who_.pid)) {}
+
+bool PeerImpl::alive() const {
+  std::lock_guard lock(mutex_);
+  return alive_;
+}
+
+std::vector<RemotePool> PeerImpl::pools() const {
+  std::vector<RemotePool> pools;
+  for (const auto& info : theirs_.pools) pools.push_back(describe_pool(info));
+  return pools;
+}
+
+std::shared_ptr<NodeImpl> PeerImpl::node() const {
+  auto node = node_.lock();
+  if (!node) throw Error(ErrorCode::invalid_argument, "the Node of this Peer is gone");
+  return node;
+}
+
+const wire::PoolInfo& PeerImpl::remote_pool(const std::string& name) const {
+  for (const auto& info : theirs_.pools)
+    if (info.name == name) return info;
+  throw Error(ErrorCode::refused, fmt::format("peer {} has no pool '{}'; it serves {}", name_, name,
+                                              join_names(theirs_.pools)));
+}
+
+std::shared_ptr<TransferImpl> PeerImpl::start(const Request& request, const Pool& local,
+                                              const TransferOptions& options) {
+  const auto called = Clock::now();
+  const bool pull = request.direction == Direction::pull;
+  const auto& remote =
+      remote_pool(options.remote_pool.empty() ? local.name() : options.remote_pool);
+  if (!pull && !remote.writable)
+    throw Error(ErrorCode::refused,
+                fmt::format("push into pool '{}' of {}: its owner has not made it writable; serve "
+                            "it with --writable (PoolOptions::writable)",
+                            remote.name, name_));
+  if (options.notice && options.notice->size() > wire::kMaxTextBytes)
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("notice has {} bytes; at most {} travel", options.notice->size(),
+                            wire::kMaxTextBytes));
+  const OpenedRoute opened = route_for(local.state(), remote, options);
+  const auto& there = opened.route->remote();
+  const auto& here = opened.route->local();
+  plan::Plan plan = plan::make_plan(pull ? there : here, pull ? here : there,
+                                    pull ? request.remote_ids : request.local_ids,
+                                    pull ? request.local_ids : request.remote_ids, options.layers);
+
+  TransferImpl::Start begin;
+  begin.called = called;
+  if (options.deadline) begin.deadline = called + *options.deadline;
+  begin.report.path = opened.path;
+  begin.report.bytes = plan.bytes();
+  begin.report.blocks = plan.blocks;
+  begin.report.layers = plan.planes / std::max(here.parts, there.parts);
+  begin.report.pieces = plan.pieces();
+  begin.job = {request.direction, options.stream, options.copy, options.max_sms};
+
+  wire::Served served;
+  served.pool = remote.number;
+  served.generation = remote.generation;
+  served.direction = request.direction;
+  served.blocks = plan.blocks;
+  served.bytes = plan.bytes();
+  served.path = opened.path;
+  served.notice = options.notice;
+  auto transfer = std::make_shared<TransferImpl>(
+      std::move(begin), [self = shared_from_this(), served, options](
+                            TransferImpl& it, std::shared_ptr<path::Route> route) {
+        self->ended(it, std::move(route), served, options);
+      });
+  {
+    std::lock_guard lock(mutex_);
+    if (!alive_) throw Error(ErrorCode::unreachable, end_reason_);
+    running_.insert(transfer);
+  }
+  try {
+    transfer->begin(opened.route, std::move(plan));
+  } catch (...) {
+    std::lock_guard lock(mutex_);
+    running_.erase(transfer);
+    throw;
+  }
+  if (options.deadline) arm_deadline(transfer);
+  return transfer;
+}
+
+// Runs on whichever thread noticed the end, a CUDA callback included: everything that may block or
+// call CUDA is posted.
+void PeerImpl::ended(TransferImpl& transfer, std::shared_ptr<path::Route> route,
+                     const wire::Served& served, const TransferOptions& options) {
+  const auto node = node_.lock();
+  const TransferState state = transfer.state();
+  if (node && options.notify_completion)
+    node->events().push(Completion{options.tag, state, Transfer(transfer.shared_from_this())});
+  {
+    std::lock_guard lock(mutex_);
+    running_.erase(transfer.shared_from_this());
+  }
+  if (!node) return;
+  asio::post(node->io(),
+             [self = shared_from_this(), route = std::move(route), served = wire::Served(served),
+              state, seconds = transfer.report().total_s]() mutable {
+               route.reset();
+               if (state != TransferState::done) return;
+               served.seconds = seconds;
+               self->channel_->send(served);
+             });
+}
+
+void PeerImpl::arm_deadline(const std::shared_ptr<TransferImpl>& transfer) {
+  const auto node = node_.lock();
+  if (!node || transfer->state() != TransferState::running) return;
+  asio::post(node->io(), [node, weak = std::weak_ptr(transfer), at = *transfer->deadline()] {
+    auto timer = std::make_shared<asio::steady_timer>(node->io(), at);
+    timer->async_wait([timer, weak](std::error_code stopped) {
+      const auto late = weak.lock();
+      if (late && !stopped)
+        late->abort(TransferState::deadline, "the deadline passed while blocks were moving");
+    });
+  });
+}
+
+void PeerImpl::close() noexcept {
+  std::set<std::shared_ptr<TransferImpl>> running;
+  std::map<RouteKey, OpenedRoute> routes;
+  {
+    std::lock_guard lock(mutex_);
+    if (closing_) return;
+    closing_ = true;
+    if (alive_) end_reason_ = fmt::format("the connection to {} was closed here", name_);
+    alive_ = false;
+    running = running_;
+    routes.swap(routes_);
+  }
+  for (const auto& transfer : running)
+    transfer->abort(TransferState::cancelled, "the connection was closed here");
+  for (const auto& transfer : running)
+    while (!transfer->wait_until(Clock::now() + std::chrono::seconds(1))) {
+    }
+  running.clear();
+  routes.clear();
+  const auto node = node_.lock();
+  if (!node) return;
+  // Posted behind the Unmapped messages of the routes, so that the owner hears them first.
+  asio::post(node->io(), [self = shared_from_this()] {
+    self->channel_->send(wire::Goodbye{"closed"});
+    asio::co_spawn(
+        self->channel_->executor(),
+        [self]() -> asio::awaitable<void> { co_await self->channel_->flush_and_close(); },
+        asio::detached);
+  });
+}
+
+}  // namespace kvferry::detail

@@ -1,0 +1,125 @@
+#pragma once
+
+#include <asio/awaitable.hpp>
+#include <chrono>
+#include <cstdint>
+#include <future>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "kvferry/node.hpp"
+#include "node/node_fwd.hpp"
+#include "node/transfer_impl.hpp"
+#include "path/path.hpp"
+#include "session/channel.hpp"
+#include "session/identity.hpp"
+#include "wire/messages.hpp"
+
+namespace kvferry::detail {
+
+// One connected node: its pools, the routes to them, and the transfers under way.
+//
+// Both ends are alike: either may open the other's pools and start transfers. Public calls come
+// from any thread but the node's own; on_* and serve() run on the node's I/O thread.
+class PeerImpl : public std::enable_shared_from_this<PeerImpl> {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  PeerImpl(const std::shared_ptr<NodeImpl>& node, std::uint64_t number,
+           std::shared_ptr<session::Channel> channel, session::Credentials who, wire::Hello theirs);
+
+  std::uint64_t number() const noexcept { return number_; }
+  const std::string& name() const noexcept { return name_; }
+  bool alive() const;
+  std::vector<RemotePool> pools() const;
+
+  struct Request {
+    Direction direction = Direction::pull;
+    std::span<const std::uint32_t> remote_ids, local_ids;
+  };
+  std::shared_ptr<TransferImpl> start(const Request& request, const Pool& local,
+                                      const TransferOptions& options);
+  void prepare(const Pool& local, const TransferOptions& options);
+  std::vector<PairExplanation> explain();
+  // Ends transfers, unmaps, says goodbye. Blocks until nothing moves.
+  void close() noexcept;
+
+  // Reads messages until the connection ends.
+  asio::awaitable<void> serve();
+  void tell_revoked(const PoolImpl* pool);
+  // Forgets routes that use a pool of ours; they are gone once their transfers are.
+  void drop_routes_of(const PoolImpl* local);
+
+ private:
+  struct RouteKey {
+    const PoolImpl* local = nullptr;
+    std::uint64_t local_generation = 0;
+    std::uint32_t remote = 0;  // the owner's number
+    std::string path;          // as asked for
+    friend auto operator<=>(const RouteKey&, const RouteKey&) = default;
+  };
+  // A pool in the middle of being granted: the answer comes in one message or, with many fds,
+  // several.
+  struct PendingGrant {
+    std::promise<path::RemoteEnd> promise;
+    std::optional<path::RemoteEnd> partial;
+    std::size_t fds_expected = 0;
+  };
+  struct OpenedRoute {
+    std::shared_ptr<path::Route> route;
+    std::string path;
+  };
+
+  std::shared_ptr<NodeImpl> node() const;  // throws when the node is gone
+  const wire::PoolInfo& remote_pool(const std::string& name) const;
+  OpenedRoute route_for(const std::shared_ptr<PoolImpl>& local, const wire::PoolInfo& remote,
+                        const TransferOptions& options);
+  OpenedRoute open_route(const std::shared_ptr<PoolImpl>& local, const wire::PoolInfo& remote,
+                         const TransferOptions& options);
+  path::RemoteEnd ask_for(const wire::PoolInfo& remote);
+  void give_back(std::uint32_t remote_pool);  // tells the owner that one grant is unmapped
+  void ended(TransferImpl& transfer, std::shared_ptr<path::Route> route, const wire::Served& served,
+             const TransferOptions& options);
+  void arm_deadline(const std::shared_ptr<TransferImpl>& transfer);
+
+  void handle(session::Received received);
+  void on(const wire::OpenPool& message);
+  void on_grant(wire::PoolGrant& message, std::vector<UniqueFd> fds);
+  void on_more_fds(const wire::MoreFds& message, std::vector<UniqueFd> fds);
+  void on(const wire::Denied& message);
+  void on(const wire::Served& message);
+  void on(const wire::Revoke& message);
+  void on(const wire::Unmapped& message);
+  void settle_if_complete(std::uint32_t request);
+  void connection_over(const std::string& reason);
+
+  const std::weak_ptr<NodeImpl> node_;
+  const std::uint64_t number_;
+  const std::shared_ptr<session::Channel> channel_;  // I/O thread only
+  session::Credentials who_;
+  std::shared_ptr<const UniqueFd> pidfd_;
+  const wire::Hello theirs_;
+  const std::string name_;
+
+  std::mutex opening_;  // one route is opened at a time; taken before mutex_
+  mutable std::mutex mutex_;
+  bool alive_ = true;
+  bool closing_ = false;
+  std::string end_reason_;
+  bool said_goodbye_ = false;
+  std::set<std::uint32_t> revoked_;  // remote pools
+  std::map<RouteKey, OpenedRoute> routes_;
+  std::set<std::shared_ptr<TransferImpl>> running_;
+  std::uint32_t next_request_ = 1;
+  std::map<std::uint32_t, PendingGrant> pending_;
+};
+
+// "prefill-0 (pid 4711)"
+std::string describe_peer(const wire::Hello& hello, pid_t pid);
+
+}  // namespace kvferry::detail

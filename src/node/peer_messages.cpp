@@ -1,0 +1,258 @@
+// What a peer does with each message. Everything here runs on the node's I/O thread.
+#include <fcntl.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "node/node_impl.hpp"
+#include "node/peer_impl.hpp"
+
+namespace kvferry::detail {
+namespace {
+
+memory::PoolOffer describe(const PoolImpl& pool, std::uint32_t number) {
+  memory::PoolOffer offer;
+  offer.pool = number;
+  offer.generation = pool.generation;
+  offer.parts = pool.parts;
+  offer.block_stride = pool.block_stride;
+  offer.planes = pool.planes;
+  for (const auto& region : pool.regions) offer.regions.push_back(memory::offer(*region));
+  return offer;
+}
+
+std::vector<UniqueFd> duplicate_fds(const PoolImpl& pool) {
+  std::vector<UniqueFd> fds;
+  for (const auto& region : pool.regions) {
+    for (const UniqueFd& fd : region->fds()) {
+      UniqueFd copy(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));
+      if (!copy)
+        throw Error(ErrorCode::resource,
+                    fmt::format("cannot duplicate a descriptor of pool '{}': {}; raise ulimit -n",
+                                pool.options.name, std::strerror(errno)));
+      fds.push_back(std::move(copy));
+    }
+  }
+  return fds;
+}
+
+std::vector<UniqueFd> take_front(std::vector<UniqueFd>& fds, std::size_t count) {
+  std::vector<UniqueFd> front;
+  count = std::min(count, fds.size());
+  std::move(fds.begin(), fds.begin() + static_cast<std::ptrdiff_t>(count),
+            std::back_inserter(front));
+  fds.erase(fds.begin(), fds.begin() + static_cast<std::ptrdiff_t>(count));
+  return front;
+}
+
+template <typename... F>
+struct Overloaded : F... {
+  using F::operator()...;
+};
+
+}  // namespace
+
+asio::awaitable<void> PeerImpl::serve() {
+  std::string reason = fmt::format("{} ended the connection without a goodbye; it died", name_);
+  try {
+    for (;;) handle(co_await channel_->receive());
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::unreachable)
+      reason = fmt::format("{} was cut off: {}", name_, error.what());
+  } catch (const std::exception&) {
+    // Our own close() ends the read; the reason is known already.
+  }
+  connection_over(reason);
+}
+
+void PeerImpl::handle(session::Received received) {
+  auto& fds = received.fds;
+  std::visit(Overloaded{[&](wire::PoolGrant& m) { on_grant(m, std::move(fds)); },
+                        [&](wire::MoreFds& m) { on_more_fds(m, std::move(fds)); },
+                        [&](wire::OpenPool& m) { on(m); }, [&](wire::Denied& m) { on(m); },
+                        [&](wire::Served& m) { on(m); }, [&](wire::Revoke& m) { on(m); },
+                        [&](wire::Unmapped& m) { on(m); },
+                        [&](wire::Goodbye&) {
+                          std::lock_guard lock(mutex_);
+                          said_goodbye_ = true;
+                        },
+                        [&](auto&) {
+                          throw Error(ErrorCode::refused,
+                                      fmt::format("a {} message has no place after the handshake",
+                                                  wire::name_of(received.message)));
+                        }},
+             received.message);
+}
+
+void PeerImpl::on(const wire::OpenPool& message) {
+  const auto node = this->node();
+  const auto pool = node->served_pool(message.pool);
+  if (!pool) {
+    channel_->send(wire::Denied{message.request, ErrorCode::refused,
+                                "this pool is not served here, or it was revoked"});
+    return;
+  }
+  if (message.wants_write && !pool->options.writable) {
+    channel_->send(wire::Denied{message.request, ErrorCode::refused,
+                                fmt::format("pool '{}' is not writable", pool->options.name)});
+    return;
+  }
+  try {
+    std::vector<UniqueFd> fds = duplicate_fds(*pool);
+    wire::PoolGrant grant;
+    grant.request = message.request;
+    grant.shape = pool->shape;
+    grant.blocks = pool->blocks;
+    grant.offer = describe(*pool, message.pool);
+    grant.fds_total = static_cast<std::uint32_t>(fds.size());
+    node->holds().peer_granted(number_, name_, pool.get(), message.wants_write);
+    channel_->send(grant, take_front(fds, wire::kMaxFdsPerFrame));
+    while (!fds.empty())
+      channel_->send(wire::MoreFds{message.request}, take_front(fds, wire::kMaxFdsPerFrame));
+  } catch (const Error& error) {
+    node->log(LogLevel::error, fmt::format("cannot grant pool to {}: {}", name_, error.what()));
+    channel_->send(wire::Denied{message.request, error.code(), error.what()});
+  }
+}
+
+void PeerImpl::on_grant(wire::PoolGrant& message, std::vector<UniqueFd> fds) {
+  const auto announced =
+      std::find_if(theirs_.pools.begin(), theirs_.pools.end(),
+                   [&](const wire::PoolInfo& p) { return p.number == message.offer.pool; });
+  if (announced == theirs_.pools.end())
+    throw Error(ErrorCode::refused, "a grant for a pool that was never announced");
+  wire::check_grant(message, *announced);
+  wire::check_fds(message, static_cast<std::uint16_t>(fds.size()));
+  {
+    std::lock_guard lock(mutex_);
+    const auto it = pending_.find(message.request);
+    if (it != pending_.end() && !it->second.partial) {
+      it->second.partial.emplace();
+      it->second.partial->offer = std::move(message.offer);
+      it->second.partial->fds = std::move(fds);
+      it->second.fds_expected = message.fds_total;
+    } else {
+      // Nobody waits for it any more: what was granted goes back.
+      const auto pool = message.offer.pool;
+      give_back(pool);
+      return;
+    }
+  }
+  settle_if_complete(message.request);
+}
+
+void PeerImpl::on_more_fds(const wire::MoreFds& message, std::vector<UniqueFd> fds) {
+  {
+    std::lock_guard lock(mutex_);
+    const auto it = pending_.find(message.request);
+    if (it == pending_.end() || !it->second.partial) return;
+    auto& have = it->second.partial->fds;
+    if (have.size() + fds.size() > it->second.fds_expected)
+      throw Error(ErrorCode::refused, "more file descriptors than the grant announced");
+    std::move(fds.begin(), fds.end(), std::back_inserter(have));
+  }
+  settle_if_complete(message.request);
+}
+
+void PeerImpl::settle_if_complete(std::uint32_t request) {
+  std::lock_guard lock(mutex_);
+  const auto it = pending_.find(request);
+  if (it == pending_.end() || it->second.partial->fds.size() < it->second.fds_expected) return;
+  it->second.promise.set_value(std::move(*it->second.partial));
+  pending_.erase(it);
+}
+
+void PeerImpl::on(const wire::Denied& message) {
+  std::lock_guard lock(mutex_);
+  const auto it = pending_.find(message.request);
+  if (it == pending_.end()) return;
+  it->second.promise.set_exception(std::make_exception_ptr(
+      Error(message.code, fmt::format("{} refuses: {}", name_, message.message))));
+  pending_.erase(it);
+}
+
+void PeerImpl::on(const wire::Served& message) {
+  const auto node = this->node();
+  const auto pool = node->served_pool(message.pool);
+  PeerEvent event;
+  event.kind = PeerEvent::Kind::served;
+  event.peer = name_;
+  event.direction = message.direction;
+  event.pool = pool ? pool->options.name : "(revoked)";
+  event.path = message.path;
+  event.blocks = message.blocks;
+  event.bytes = message.bytes;
+  event.seconds = message.seconds;
+  node->tell(event);
+  if (!message.notice) return;
+  Notice notice;
+  notice.peer = name_;
+  notice.pool = event.pool;
+  notice.text = *message.notice;
+  notice.path = message.path;
+  notice.direction = message.direction;
+  notice.blocks = message.blocks;
+  notice.bytes = message.bytes;
+  node->deliver(std::move(notice));
+}
+
+void PeerImpl::on(const wire::Revoke& message) {
+  std::vector<OpenedRoute>
+      dropped;  // released outside the lock; unmapped once no transfer uses them
+  std::lock_guard lock(mutex_);
+  revoked_.insert(message.pool);
+  for (auto it = routes_.begin(); it != routes_.end();) {
+    if (it->first.remote != message.pool) {
+      ++it;
+      continue;
+    }
+    dropped.push_back(std::move(it->second));
+    it = routes_.erase(it);
+  }
+}
+
+void PeerImpl::on(const wire::Unmapped& message) {
+  const auto node = this->node();
+  if (const auto pool = node->pool_of(message.pool))
+    node->holds().peer_unmapped(number_, pool.get());
+}
+
+void PeerImpl::tell_revoked(const PoolImpl* pool) {
+  const auto node = this->node();
+  if (const auto number = node->number_of(pool))
+    channel_->send(wire::Revoke{*number, pool->generation});
+}
+
+void PeerImpl::connection_over(const std::string& reason) {
+  channel_->close();
+  std::set<std::shared_ptr<TransferImpl>> running;
+  std::map<RouteKey, OpenedRoute> routes;
+  std::map<std::uint32_t, PendingGrant> pending;
+  std::string told = reason;
+  {
+    std::lock_guard lock(mutex_);
+    if (said_goodbye_) told = fmt::format("{} closed the connection", name_);
+    if (closing_) told = end_reason_;
+    alive_ = false;
+    end_reason_ = told;
+    running = running_;
+    routes.swap(routes_);
+    pending.swap(pending_);
+  }
+  for (const auto& transfer : running) transfer->abort(TransferState::peer_died, told);
+  for (auto& [request, grant] : pending)
+    grant.promise.set_exception(std::make_exception_ptr(Error(ErrorCode::unreachable, told)));
+  const auto node = node_.lock();
+  if (!node) return;
+  node->holds().peer_gone(number_, pidfd_);
+  PeerEvent event;
+  event.kind = PeerEvent::Kind::disconnected;
+  event.peer = name_;
+  event.message = told;
+  node->tell(event);
+  node->peer_ended(shared_from_this());
+}
+
+}  // namespace kvferry::detail

@@ -1,0 +1,199 @@
+// How a peer's pool becomes addressable here: ask for it, choose a path, map it, keep it.
+#include <fmt/format.h>
+
+#include <asio/post.hpp>
+
+#include "node/node_impl.hpp"
+#include "node/peer_impl.hpp"
+
+namespace kvferry::detail {
+namespace {
+
+// How long an owner may take to answer: it only looks up and duplicates a few descriptors.
+constexpr auto kGrantTimeout = std::chrono::seconds(5);
+
+std::string list_reasons(const std::vector<PathVerdict>& verdicts) {
+  std::string text;
+  for (const auto& v : verdicts)
+    fmt::format_to(std::back_inserter(text), "\n  {}: {}", v.path, v.reason);
+  return text;
+}
+
+std::vector<PathVerdict> judge_all(const NodeImpl& node, const PoolImpl& local,
+                                   const path::RemoteEnd& remote) {
+  std::vector<PathVerdict> verdicts;
+  for (const auto& path : node.paths()) verdicts.push_back(path->judge(local, remote));
+  return verdicts;
+}
+
+// Index of the path to take; -1: none.
+int first_usable(const std::vector<PathVerdict>& verdicts, bool allow_slow) {
+  for (std::size_t i = 0; i < verdicts.size(); ++i)
+    if (verdicts[i].usable && (allow_slow || !verdicts[i].slow)) return static_cast<int>(i);
+  return -1;
+}
+
+int named_path(const std::vector<PathVerdict>& verdicts, const std::string& name) {
+  std::string names;
+  for (std::size_t i = 0; i < verdicts.size(); ++i) {
+    if (verdicts[i].path == name) {
+      if (!verdicts[i].usable)
+        throw Error(ErrorCode::refused, fmt::format("path {} cannot be used for this pair: {}",
+                                                    name, verdicts[i].reason));
+      return static_cast<int>(i);
+    }
+    names += ", " + verdicts[i].path;
+  }
+  throw Error(ErrorCode::invalid_argument,
+              fmt::format("path '{}' is not one of: auto{}", name, names));
+}
+
+int choose_path(const std::vector<PathVerdict>& verdicts, const TransferOptions& options) {
+  if (options.path != "auto") return named_path(verdicts, options.path);
+  const int chosen = first_usable(verdicts, options.allow_slow);
+  if (chosen >= 0) return chosen;
+  if (first_usable(verdicts, true) >= 0)
+    throw Error(ErrorCode::refused,
+                "only a slow path is left, and --allow-slow (TransferOptions::allow_slow) was not "
+                "given:" +
+                    list_reasons(verdicts));
+  throw Error(ErrorCode::refused, "no path can serve this pair of pools:" + list_reasons(verdicts));
+}
+
+}  // namespace
+
+PeerImpl::OpenedRoute PeerImpl::route_for(const std::shared_ptr<PoolImpl>& local,
+                                          const wire::PoolInfo& remote,
+                                          const TransferOptions& options) {
+  const RouteKey key{local.get(), local->generation.load(), remote.number, options.path};
+  const auto known = [&]() -> std::optional<OpenedRoute> {
+    std::lock_guard lock(mutex_);
+    if (!alive_) throw Error(ErrorCode::unreachable, end_reason_);
+    if (revoked_.count(remote.number) != 0)
+      throw Error(ErrorCode::refused,
+                  fmt::format("pool '{}' of {} was revoked by its owner (generation {}); connect "
+                              "again once it serves a new one",
+                              remote.name, name_, remote.generation));
+    const auto found = routes_.find(key);
+    if (found == routes_.end()) return std::nullopt;
+    return found->second;
+  };
+  if (auto route = known()) return *route;
+  std::lock_guard one_at_a_time(opening_);
+  if (auto route = known()) return *route;
+  auto opened = open_route(local, remote, options);
+  std::lock_guard lock(mutex_);
+  if (alive_ && revoked_.count(remote.number) == 0) routes_[key] = opened;
+  return opened;
+}
+
+PeerImpl::OpenedRoute PeerImpl::open_route(const std::shared_ptr<PoolImpl>& local,
+                                           const wire::PoolInfo& remote,
+                                           const TransferOptions& options) {
+  if (const auto fields = diff(local->shape, remote.shape); !fields.empty())
+    throw Error(ErrorCode::refused,
+                fmt::format("pool '{}' here and pool '{}' of {} differ in geometry:\n{}",
+                            local->options.name, remote.name, name_, format_table(fields)));
+  const auto node = this->node();
+  path::RemoteEnd end = ask_for(remote);
+  try {
+    const auto verdicts = judge_all(*node, *local, end);
+    const auto& path = node->paths()[static_cast<std::size_t>(choose_path(verdicts, options))];
+    node->watch(local);
+    auto route = path->open(local, std::move(end));
+    node->holds().route_opened(local.get());
+    OpenedRoute opened;
+    opened.path = path->name();
+    opened.route = {route.release(), [self = shared_from_this(), node, local,
+                                      number = remote.number](path::Route* mapped) {
+                      delete mapped;
+                      node->holds().route_closed(local.get());
+                      self->give_back(number);
+                    }};
+    return opened;
+  } catch (...) {
+    give_back(remote.number);
+    throw;
+  }
+}
+
+path::RemoteEnd PeerImpl::ask_for(const wire::PoolInfo& remote) {
+  const auto node = this->node();
+  std::future<path::RemoteEnd> answer;
+  std::uint32_t request = 0;
+  {
+    std::lock_guard lock(mutex_);
+    if (!alive_) throw Error(ErrorCode::unreachable, end_reason_);
+    request = next_request_++;
+    answer = pending_[request].promise.get_future();
+  }
+  asio::post(node->io(), [self = shared_from_this(), request, &remote] {
+    self->channel_->send(wire::OpenPool{request, remote.number, remote.writable});
+  });
+  if (answer.wait_for(kGrantTimeout) != std::future_status::ready) {
+    std::lock_guard lock(mutex_);
+    pending_.erase(request);
+    throw Error(ErrorCode::deadline,
+                fmt::format("{} did not grant pool '{}' within {} s; is it stopped?", name_,
+                            remote.name, kGrantTimeout.count()));
+  }
+  path::RemoteEnd end = answer.get();
+  end.shape = remote.shape;
+  end.blocks = remote.blocks;
+  end.writable = remote.writable;
+  end.pid = who_.pid;
+  end.pidfd = pidfd_->get();
+  end.same_process = who_.pid == ::getpid();
+  return end;
+}
+
+void PeerImpl::give_back(std::uint32_t remote_pool) {
+  const auto node = node_.lock();
+  if (!node) return;
+  std::uint64_t generation = 1;
+  for (const auto& info : theirs_.pools)
+    if (info.number == remote_pool) generation = info.generation;
+  asio::post(node->io(), [self = shared_from_this(), remote_pool, generation] {
+    self->channel_->send(wire::Unmapped{remote_pool, generation});
+  });
+}
+
+void PeerImpl::prepare(const Pool& local, const TransferOptions& options) {
+  route_for(local.state(),
+            remote_pool(options.remote_pool.empty() ? local.name() : options.remote_pool), options);
+}
+
+void PeerImpl::drop_routes_of(const PoolImpl* local) {
+  std::vector<OpenedRoute> dropped;  // released outside the lock
+  std::lock_guard lock(mutex_);
+  for (auto it = routes_.begin(); it != routes_.end();) {
+    if (it->first.local != local) {
+      ++it;
+      continue;
+    }
+    dropped.push_back(std::move(it->second));
+    it = routes_.erase(it);
+  }
+}
+
+std::vector<PairExplanation> PeerImpl::explain() {
+  const auto node = this->node();
+  std::vector<PairExplanation> pairs;
+  for (const auto& local : node->served_pools()) {
+    for (const auto& remote : theirs_.pools) {
+      if (remote.name != local->options.name) continue;
+      PairExplanation pair;
+      pair.local_pool = local->options.name;
+      pair.remote_pool = remote.name;
+      const path::RemoteEnd end = ask_for(remote);
+      pair.verdicts = judge_all(*node, *local, end);
+      give_back(remote.number);
+      const int chosen = first_usable(pair.verdicts, false);
+      if (chosen >= 0) pair.chosen = pair.verdicts[static_cast<std::size_t>(chosen)].path;
+      pairs.push_back(std::move(pair));
+    }
+  }
+  return pairs;
+}
+
+}  // namespace kvferry::detail

@@ -1,0 +1,191 @@
+#include "node/transfer_impl.hpp"
+
+#include <fmt/format.h>
+
+namespace kvferry::detail {
+namespace {
+
+double seconds(std::chrono::steady_clock::duration d) {
+  return std::chrono::duration<double>(d).count();
+}
+
+}  // namespace
+
+ErrorCode error_code_of(TransferState state) noexcept {
+  switch (state) {
+    case TransferState::cancelled: return ErrorCode::cancelled;
+    case TransferState::deadline: return ErrorCode::deadline;
+    case TransferState::peer_died: return ErrorCode::unreachable;
+    case TransferState::revoked: return ErrorCode::refused;
+    default: return ErrorCode::failed;
+  }
+}
+
+TransferImpl::TransferImpl(Start start, OnEnd on_end)
+    : start_(std::move(start)), on_end_(std::move(on_end)) {}
+
+void TransferImpl::begin(std::shared_ptr<path::Route> route, plan::Plan plan) {
+  if (start_.deadline && Clock::now() >= *start_.deadline) {
+    posted_ = Clock::now();
+    end_as(TransferState::deadline, "the deadline passed before anything was posted");
+    return;
+  }
+  if (plan.blocks == 0) {
+    posted_ = Clock::now();
+    return end_as(TransferState::done, {});
+  }
+  {
+    std::lock_guard lock(mutex_);
+    route_ = route;
+    posted_ = Clock::now();
+  }
+  // The path keeps us alive until it has told us that the job is quiet.
+  auto job = route->start(std::move(plan), start_.job,
+                          [self = shared_from_this()] { self->job_is_quiet(); });
+  bool finish_now = false;
+  TransferState late_abort = TransferState::running;
+  {
+    std::lock_guard lock(mutex_);
+    job_ = std::move(job);
+    posted_ = Clock::now();
+    start_.report.method = job_->method();
+    finish_now = quiet_before_begin_returned_;
+    late_abort = abort_state_;
+  }
+  if (late_abort != TransferState::running) job_->abort(error_code_of(late_abort));
+  if (finish_now) finish();
+}
+
+void TransferImpl::job_is_quiet() {
+  {
+    std::lock_guard lock(mutex_);
+    if (job_ == nullptr) {
+      quiet_before_begin_returned_ = true;
+      return;
+    }
+  }
+  finish();
+}
+
+void TransferImpl::finish() {
+  std::shared_ptr<path::Job> job;
+  {
+    std::lock_guard lock(mutex_);
+    if (state_ != TransferState::running) return;
+    job = job_;
+  }
+  // Outside the lock: a job that finds itself quiet here may call job_is_quiet() at once.
+  const auto result = job->poll();
+  if (!result) return;
+  {
+    std::lock_guard lock(mutex_);
+    if (state_ != TransferState::running) return;
+    start_.report.move_s = result->move_s;
+  }
+  if (!result->error.empty()) return end_as(TransferState::failed, result->error);
+  if (result->moved_all) return end_as(TransferState::done, {});
+  std::unique_lock lock(mutex_);
+  const TransferState why =
+      abort_state_ == TransferState::running ? TransferState::failed : abort_state_;
+  std::string message = abort_message_.empty() ? "the copy stopped early" : abort_message_;
+  lock.unlock();
+  end_as(why, std::move(message));
+}
+
+void TransferImpl::end_as(TransferState state, std::string message) {
+  std::shared_ptr<path::Route> route;
+  const auto now = Clock::now();
+  {
+    std::lock_guard lock(mutex_);
+    if (state_ != TransferState::running) return;
+    TransferReport& report = start_.report;
+    report.total_s = seconds(now - start_.called);
+    report.post_s = seconds(posted_ - start_.called);
+    // A path that cannot tell when the last byte moved leaves the time to us: then nothing is
+    // counted as sync.
+    const double after_post = seconds(now - posted_);
+    if (report.move_s <= 0 || report.move_s > after_post) report.move_s = after_post;
+    report.sync_s = after_post - report.move_s;
+    error_ = std::move(message);
+    state_ = state;
+    route = std::move(route_);
+  }
+  ended_.notify_all();
+  if (on_end_) std::exchange(on_end_, nullptr)(*this, std::move(route));
+}
+
+TransferState TransferImpl::poll() {
+  std::shared_ptr<path::Job> job;
+  {
+    std::lock_guard lock(mutex_);
+    if (state_ != TransferState::running) return state_;
+    job = job_;
+  }
+  if (job && job->poll()) finish();
+  return state();
+}
+
+bool TransferImpl::wait_until(Clock::time_point until) {
+  for (;;) {
+    std::shared_ptr<path::Job> job;
+    bool aborted = false;
+    {
+      std::unique_lock lock(mutex_);
+      if (state_ != TransferState::running) return true;
+      job = job_;
+      aborted = abort_state_ != TransferState::running;
+    }
+    if (!job) return false;
+    const bool by_deadline = !aborted && start_.deadline && *start_.deadline < until;
+    if (job->wait_until(by_deadline ? *start_.deadline : until)) {
+      finish();
+      // Somebody else may be finishing it right now, a few instructions away from the end.
+      std::unique_lock lock(mutex_);
+      ended_.wait(lock, [this] { return state_ != TransferState::running; });
+      return true;
+    }
+    if (by_deadline && Clock::now() >= *start_.deadline)
+      abort(TransferState::deadline, "the deadline passed while blocks were moving");
+    if (Clock::now() >= until) return state() != TransferState::running;
+  }
+}
+
+void TransferImpl::abort(TransferState why, std::string message) noexcept {
+  std::shared_ptr<path::Job> job;
+  {
+    std::lock_guard lock(mutex_);
+    if (state_ != TransferState::running || abort_state_ != TransferState::running) return;
+    abort_state_ = why;
+    abort_message_ = std::move(message);
+    job = job_;
+  }
+  if (job) job->abort(error_code_of(why));
+}
+
+TransferState TransferImpl::state() const {
+  std::lock_guard lock(mutex_);
+  return state_;
+}
+
+const TransferReport& TransferImpl::report() const {
+  std::lock_guard lock(mutex_);
+  if (state_ == TransferState::running)
+    throw Error(ErrorCode::invalid_argument,
+                "report() of a transfer that is still running; wait() for it first");
+  return start_.report;
+}
+
+const std::string& TransferImpl::error() const {
+  std::lock_guard lock(mutex_);
+  if (state_ == TransferState::running)
+    throw Error(ErrorCode::invalid_argument,
+                "error() of a transfer that is still running; wait() for it first");
+  return error_;
+}
+
+const volatile std::uint32_t* TransferImpl::status_word() const {
+  std::lock_guard lock(mutex_);
+  return job_ ? job_->status_word() : nullptr;
+}
+
+}  // namespace kvferry::detail

@@ -1,0 +1,74 @@
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "kvferry/transfer.hpp"
+#include "path/path.hpp"
+
+namespace kvferry::detail {
+
+// One transfer's state machine: running, then exactly one terminal state, declared only once the
+// path's job is quiet.
+//
+// Three may notice that it is quiet: the path (from any thread, a CUDA callback included, so
+// finishing calls no CUDA and blocks on nothing), somebody who waits, and somebody who polls. The
+// first one finishes it.
+class TransferImpl : public std::enable_shared_from_this<TransferImpl> {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  struct Start {
+    Clock::time_point called;  // when the caller's call began: the report's times count from here
+    std::optional<Clock::time_point> deadline;
+    TransferReport report;  // path, bytes, blocks, layers, pieces
+    path::JobOptions job;
+  };
+  // Told once, after the terminal state is visible, with the route this transfer held (to be
+  // released where CUDA calls are allowed).
+  using OnEnd = std::function<void(TransferImpl&, std::shared_ptr<path::Route>)>;
+
+  TransferImpl(Start start, OnEnd on_end);
+
+  // Begins to move. Throws what Route::start throws; the transfer is then as if it had never been.
+  void begin(std::shared_ptr<path::Route> route, plan::Plan plan);
+
+  TransferState poll();
+  bool wait_until(Clock::time_point until);
+  // Stops it early for the reason given; the first reason counts.
+  void abort(TransferState why, std::string message) noexcept;
+
+  TransferState state() const;
+  const TransferReport& report() const;
+  const std::string& error() const;
+  std::optional<Clock::time_point> deadline() const { return start_.deadline; }
+  const volatile std::uint32_t* status_word() const;
+
+ private:
+  void job_is_quiet();
+  void finish();
+  void end_as(TransferState state, std::string message);
+
+  Start start_;
+  OnEnd on_end_;
+  mutable std::mutex mutex_;
+  std::condition_variable ended_;
+  TransferState state_ = TransferState::running;
+  TransferState abort_state_ = TransferState::running;  // running: not aborted
+  std::string abort_message_;
+  std::string error_;
+  bool quiet_before_begin_returned_ = false;
+  Clock::time_point posted_;
+  std::shared_ptr<path::Job> job_;
+  std::shared_ptr<path::Route> route_;
+};
+
+ErrorCode error_code_of(TransferState state) noexcept;
+
+}  // namespace kvferry::detail

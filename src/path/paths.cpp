@@ -1,0 +1,14 @@
+#include "path/cuda_ipc/cuda_ipc_path.hpp"
+#include "path/host_shm/host_shm_path.hpp"
+#include "path/path.hpp"
+
+namespace kvferry::path {
+
+std::vector<std::unique_ptr<Path>> make_paths(unsigned copy_threads) {
+  std::vector<std::unique_ptr<Path>> paths;
+  paths.push_back(std::make_unique<CudaIpcPath>());
+  paths.push_back(std::make_unique<HostShmPath>(copy_threads));
+  return paths;
+}
+
+}  // namespace kvferry::path

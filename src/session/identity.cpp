@@ -1,0 +1,72 @@
+#include "session/identity.hpp"
+
+#include <poll.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <string>
+
+#include "kvferry/error.hpp"
+
+namespace kvferry::session {
+namespace {
+
+int hex_digit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  return -1;
+}
+
+}  // namespace
+
+BootId boot_id() {
+  BootId id{};
+  std::string text;
+  std::ifstream("/proc/sys/kernel/random/boot_id") >> text;
+  std::size_t nibble = 0;
+  for (const char c : text) {
+    const int digit = hex_digit(c);
+    if (digit < 0 || nibble == 32) continue;
+    id[nibble / 2] |= static_cast<std::byte>(digit << (nibble % 2 ? 0 : 4));
+    ++nibble;
+  }
+  return nibble == 32 ? id : BootId{};
+}
+
+const std::array<std::byte, 16>& process_nonce() {
+  static const auto nonce = [] {
+    std::array<std::byte, 16> drawn{};
+    if (::getrandom(drawn.data(), drawn.size(), 0) != static_cast<ssize_t>(drawn.size()))
+      throw Error(ErrorCode::resource, "the kernel gives no random bytes (getrandom)");
+    return drawn;
+  }();
+  return nonce;
+}
+
+Credentials peer_credentials(int unix_socket) {
+  ucred kernel{};
+  socklen_t size = sizeof kernel;
+  if (::getsockopt(unix_socket, SOL_SOCKET, SO_PEERCRED, &kernel, &size) != 0)
+    throw Error(
+        ErrorCode::resource,
+        std::string("the kernel does not say who is at the other end of the Unix socket: ") +
+            std::strerror(errno));
+  Credentials who;
+  who.pid = kernel.pid;
+  who.uid = kernel.uid;
+  // The pid could have been reused between connect and here; a wrong pidfd can only delay a revoke,
+  // never free early, because process_vm checks it again and region ids are random.
+  if (who.pid > 0) who.pidfd.reset(static_cast<int>(::syscall(SYS_pidfd_open, who.pid, 0)));
+  return who;
+}
+
+bool has_exited(int pidfd) noexcept {
+  pollfd entry{pidfd, POLLIN, 0};
+  return ::poll(&entry, 1, 0) == 1 && (entry.revents & (POLLIN | POLLHUP)) != 0;
+}
+
+}  // namespace kvferry::session
