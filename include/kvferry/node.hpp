@@ -32,11 +32,11 @@ struct PeerEvent {
 };
 
 struct NodeOptions {
-  std::string name;           // shown to peers; empty: "pid N"
+  std::string name{};         // shown to peers; empty: "pid N"
   unsigned copy_threads = 0;  // threads for copies in host memory; 0: as many as help
   // Both are called on the node's own thread: return quickly, call nothing of the node.
-  std::function<void(LogLevel, std::string_view)> log;
-  std::function<void(const PeerEvent&)> on_event;
+  std::function<void(LogLevel, std::string_view)> log{};
+  std::function<void(const PeerEvent&)> on_event{};
   std::uint32_t max_peers = 256;
 };
 
@@ -46,7 +46,7 @@ struct ListenOptions {
   bool tcp = true;
   // Path of the Unix socket local peers meet on; its directory must be ours and closed to others.
   // Required.
-  std::string socket_path;
+  std::string socket_path{};
   bool insecure = false;  // the caller's explicit word for an address beyond loopback
 };
 

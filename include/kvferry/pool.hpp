@@ -31,7 +31,7 @@ KVFERRY_API int cuda_device_count(std::string* why = nullptr) noexcept;
 
 struct PoolOptions {
   std::string name = "kv";  // peers pair pools by name; at most 64 bytes of [A-Za-z0-9._-]
-  std::string tag;          // any short text for the other side to see, at most 256 bytes
+  std::string tag{};        // any short text for the other side to see, at most 256 bytes
   // Peers may push into it. Where a pool is not writable, host memory is sealed against it; CUDA
   // cannot enforce it on an importer, so there it is a promise that a well-behaved kvferry peer
   // keeps.
@@ -40,18 +40,18 @@ struct PoolOptions {
 
 // A caller's own layer tensors.
 struct AttachOptions {
-  CacheShape shape;
+  CacheShape shape{};
   std::uint32_t blocks = 0;
   // One address a layer (a block's keys and values adjacent), or layers * kv addresses where keys
   // and values are separate tensors: layer 0 K, layer 0 V, layer 1 K, ... All on one device. Any
   // alignment.
-  std::vector<void*> bases;
+  std::vector<void*> bases{};
   // Bytes from one block to the next within a layer tensor; 0: dense. At least one block (or one
   // half, where K and V are apart).
   std::uint64_t block_stride = 0;
-  PoolOptions options;
+  PoolOptions options{};
   // Released when nothing can touch the memory any more.
-  std::shared_ptr<void> keep_alive;
+  std::shared_ptr<void> keep_alive{};
 };
 
 namespace detail {

@@ -62,6 +62,7 @@ struct FieldDiff {
   std::string field;
   std::string ours;
   std::string theirs;
+  friend bool operator==(const FieldDiff&, const FieldDiff&) = default;
 };
 // Every field that differs, in declaration order; empty when equal.
 KVFERRY_API std::vector<FieldDiff> diff(const CacheShape& ours, const CacheShape& theirs);

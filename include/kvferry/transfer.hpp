@@ -31,16 +31,16 @@ struct CudaStream {
 };
 
 struct TransferOptions {
-  LayerRange layers;
+  LayerRange layers{};
   // Started after the work already in this stream, and work put into it later starts after the
   // transfer. A failed transfer does not stop the stream: read Transfer::status_word().
-  std::optional<CudaStream> stream;
+  std::optional<CudaStream> stream{};
   // From the call. Past it the transfer ends as `deadline`; what had landed has landed.
-  std::optional<std::chrono::nanoseconds> deadline;
+  std::optional<std::chrono::nanoseconds> deadline{};
   // If set, the other side's Node gets this text (at most 4096 bytes) as a Notice once the transfer
   // is done.
-  std::optional<std::string> notice;
-  std::string remote_pool;    // empty: the pool of the same name
+  std::optional<std::string> notice{};
+  std::string remote_pool{};  // empty: the pool of the same name
   std::string path = "auto";  // or a path's name: "cuda_ipc", "host_shm"
   bool allow_slow = false;    // accept a path that is slower than this hardware offers
   CopyMethod copy = CopyMethod::automatic;

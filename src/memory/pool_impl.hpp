@@ -19,6 +19,7 @@ namespace kvferry::memory {
 struct PlaneRef {
   std::uint32_t region = 0;
   std::uint64_t offset = 0;
+  friend bool operator==(const PlaneRef&, const PlaneRef&) = default;
 };
 
 // A pool as its owner describes it to a peer: everything but the fds. Planes evenly spaced in one
@@ -30,6 +31,7 @@ struct PoolOffer {
   std::uint64_t block_stride = 0;
   std::vector<PlaneRef> planes;  // layers * parts
   std::vector<RegionOffer> regions;
+  friend bool operator==(const PoolOffer&, const PoolOffer&) = default;
 };
 
 }  // namespace kvferry::memory
@@ -46,9 +48,9 @@ class PoolImpl {
   std::uint64_t block_stride = 0;
   Device device;
   std::vector<memory::PlaneRef> planes;  // layers * parts
+  // Members are destroyed last to first: the caller's memory is released after the regions.
+  std::shared_ptr<void> keep_alive;
   std::vector<std::shared_ptr<memory::Region>> regions;
-  std::shared_ptr<void>
-      keep_alive;  // released after the regions: declared before they are destroyed below
   std::atomic<std::uint64_t> generation{1};
 
   // Local addresses of every plane.
@@ -59,7 +61,10 @@ class PoolImpl {
   using Revoker = std::function<void(std::chrono::milliseconds)>;
   std::uint64_t add_revoker(Revoker revoker);
   void remove_revoker(std::uint64_t key) noexcept;
-  std::vector<Revoker> take_revokers();
+  // Takes them off the list. One that fails is put back under its key: the pool is still held, and
+  // a second revoke() must not say otherwise.
+  std::vector<std::pair<std::uint64_t, Revoker>> take_revokers();
+  void put_back_revoker(std::uint64_t key, Revoker revoker);
 
  private:
   std::mutex mutex_;

@@ -35,6 +35,7 @@ struct Chunk {
   std::uint64_t offset = 0;   // into the fd (memfd) or the allocation (VMM, IPC)
   std::uint64_t address = 0;  // host_private: where it is in the owner
   IpcHandle ipc{};            // cuda_ipc
+  friend bool operator==(const Chunk&, const Chunk&) = default;
 };
 
 // Registered memory: one contiguous range of addresses in its owner, and how others reach it. Owns
@@ -73,6 +74,7 @@ struct RegionOffer {
   std::uint64_t bytes = 0;
   GpuUuid gpu{};
   std::vector<Chunk> chunks;  // all of one kind
+  friend bool operator==(const RegionOffer&, const RegionOffer&) = default;
 };
 RegionOffer offer(const Region& region);
 

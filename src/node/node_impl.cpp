@@ -180,7 +180,11 @@ void NodeImpl::shutdown() noexcept {
   work_.reset();
   io_->stop();
   thread_.join();
-  // Handlers and coroutines that never ran may hold this node; they go with the context.
+  // Sockets go before their context; handlers and coroutines that never ran may hold this node, and
+  // go with it.
+  listener_.reset();
+  for (const auto& peer : peers_) peer->abandon();
+  peers_.clear();
   io_.reset();
 }
 

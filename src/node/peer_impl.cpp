@@ -7,6 +7,7 @@
 #include <asio/post.hpp>
 #include <asio/steady_timer.hpp>
 
+#include "base/scope_exit.hpp"
 #include "memory/gpu_uuid.hpp"
 #include "node/node_impl.hpp"
 
@@ -144,10 +145,11 @@ void PeerImpl::ended(TransferImpl& transfer, std::shared_ptr<path::Route> route,
   const TransferState state = transfer.state();
   if (node && options.notify_completion)
     node->events().push(Completion{options.tag, state, Transfer(transfer.shared_from_this())});
-  {
+  const ScopeExit forget([&] {
     std::lock_guard lock(mutex_);
     running_.erase(transfer.shared_from_this());
-  }
+    idle_.notify_all();
+  });
   if (!node) return;
   asio::post(node->io(),
              [self = shared_from_this(), route = std::move(route), served = wire::Served(served),
@@ -155,7 +157,7 @@ void PeerImpl::ended(TransferImpl& transfer, std::shared_ptr<path::Route> route,
                route.reset();
                if (state != TransferState::done) return;
                served.seconds = seconds;
-               self->channel_->send(served);
+               self->say(served);
              });
 }
 
@@ -190,15 +192,22 @@ void PeerImpl::close() noexcept {
     while (!transfer->wait_until(Clock::now() + std::chrono::seconds(1))) {
     }
   running.clear();
+  {
+    // Each has posted its last words and let go of its route.
+    std::unique_lock lock(mutex_);
+    idle_.wait(lock, [this] { return running_.empty(); });
+  }
   routes.clear();
   const auto node = node_.lock();
   if (!node) return;
   // Posted behind the Unmapped messages of the routes, so that the owner hears them first.
   asio::post(node->io(), [self = shared_from_this()] {
-    self->channel_->send(wire::Goodbye{"closed"});
+    const auto channel = self->channel_;
+    if (!channel) return;
+    channel->send(wire::Goodbye{"closed"});
     asio::co_spawn(
-        self->channel_->executor(),
-        [self]() -> asio::awaitable<void> { co_await self->channel_->flush_and_close(); },
+        channel->executor(),
+        [channel]() -> asio::awaitable<void> { co_await channel->flush_and_close(); },
         asio::detached);
   });
 }

@@ -2,6 +2,7 @@
 
 #include <asio/awaitable.hpp>
 #include <chrono>
+#include <condition_variable>
 #include <cstdint>
 #include <future>
 #include <map>
@@ -52,6 +53,9 @@ class PeerImpl : public std::enable_shared_from_this<PeerImpl> {
   // Reads messages until the connection ends.
   asio::awaitable<void> serve();
   void tell_revoked(const PoolImpl* pool);
+  // The node is going, and its I/O context with it: lets go of the channel. The I/O thread has
+  // ended.
+  void abandon() noexcept { channel_.reset(); }
   // Forgets routes that use a pool of ours; they are gone once their transfers are.
   void drop_routes_of(const PoolImpl* local);
 
@@ -87,6 +91,8 @@ class PeerImpl : public std::enable_shared_from_this<PeerImpl> {
              const TransferOptions& options);
   void arm_deadline(const std::shared_ptr<TransferImpl>& transfer);
 
+  // Queues a message; none once the connection is over.
+  void say(const wire::Message& message, std::vector<UniqueFd> fds = {});
   void handle(session::Received received);
   void on(const wire::OpenPool& message);
   void on_grant(wire::PoolGrant& message, std::vector<UniqueFd> fds);
@@ -100,7 +106,9 @@ class PeerImpl : public std::enable_shared_from_this<PeerImpl> {
 
   const std::weak_ptr<NodeImpl> node_;
   const std::uint64_t number_;
-  const std::shared_ptr<session::Channel> channel_;  // I/O thread only
+  // I/O thread only. Null once the connection is over: a Peer handle may outlive the node, a socket
+  // must not.
+  std::shared_ptr<session::Channel> channel_;
   session::Credentials who_;
   std::shared_ptr<const UniqueFd> pidfd_;
   const wire::Hello theirs_;
@@ -115,6 +123,7 @@ class PeerImpl : public std::enable_shared_from_this<PeerImpl> {
   std::set<std::uint32_t> revoked_;  // remote pools
   std::map<RouteKey, OpenedRoute> routes_;
   std::set<std::shared_ptr<TransferImpl>> running_;
+  std::condition_variable idle_;  // running_ has become empty
   std::uint32_t next_request_ = 1;
   std::map<std::uint32_t, PendingGrant> pending_;
 };

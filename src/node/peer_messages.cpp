@@ -56,8 +56,9 @@ struct Overloaded : F... {
 
 asio::awaitable<void> PeerImpl::serve() {
   std::string reason = fmt::format("{} ended the connection without a goodbye; it died", name_);
+  const auto channel = channel_;
   try {
-    for (;;) handle(co_await channel_->receive());
+    for (;;) handle(co_await channel->receive());
   } catch (const Error& error) {
     if (error.code() != ErrorCode::unreachable)
       reason = fmt::format("{} was cut off: {}", name_, error.what());
@@ -65,6 +66,10 @@ asio::awaitable<void> PeerImpl::serve() {
     // Our own close() ends the read; the reason is known already.
   }
   connection_over(reason);
+}
+
+void PeerImpl::say(const wire::Message& message, std::vector<UniqueFd> fds) {
+  if (channel_) channel_->send(message, std::move(fds));
 }
 
 void PeerImpl::handle(session::Received received) {
@@ -90,13 +95,13 @@ void PeerImpl::on(const wire::OpenPool& message) {
   const auto node = this->node();
   const auto pool = node->served_pool(message.pool);
   if (!pool) {
-    channel_->send(wire::Denied{message.request, ErrorCode::refused,
-                                "this pool is not served here, or it was revoked"});
+    say(wire::Denied{message.request, ErrorCode::refused,
+                     "this pool is not served here, or it was revoked"});
     return;
   }
   if (message.wants_write && !pool->options.writable) {
-    channel_->send(wire::Denied{message.request, ErrorCode::refused,
-                                fmt::format("pool '{}' is not writable", pool->options.name)});
+    say(wire::Denied{message.request, ErrorCode::refused,
+                     fmt::format("pool '{}' is not writable", pool->options.name)});
     return;
   }
   try {
@@ -108,12 +113,12 @@ void PeerImpl::on(const wire::OpenPool& message) {
     grant.offer = describe(*pool, message.pool);
     grant.fds_total = static_cast<std::uint32_t>(fds.size());
     node->holds().peer_granted(number_, name_, pool.get(), message.wants_write);
-    channel_->send(grant, take_front(fds, wire::kMaxFdsPerFrame));
+    say(grant, take_front(fds, wire::kMaxFdsPerFrame));
     while (!fds.empty())
-      channel_->send(wire::MoreFds{message.request}, take_front(fds, wire::kMaxFdsPerFrame));
+      say(wire::MoreFds{message.request}, take_front(fds, wire::kMaxFdsPerFrame));
   } catch (const Error& error) {
     node->log(LogLevel::error, fmt::format("cannot grant pool to {}: {}", name_, error.what()));
-    channel_->send(wire::Denied{message.request, error.code(), error.what()});
+    say(wire::Denied{message.request, error.code(), error.what()});
   }
 }
 
@@ -221,12 +226,12 @@ void PeerImpl::on(const wire::Unmapped& message) {
 
 void PeerImpl::tell_revoked(const PoolImpl* pool) {
   const auto node = this->node();
-  if (const auto number = node->number_of(pool))
-    channel_->send(wire::Revoke{*number, pool->generation});
+  if (const auto number = node->number_of(pool)) say(wire::Revoke{*number, pool->generation});
 }
 
 void PeerImpl::connection_over(const std::string& reason) {
   channel_->close();
+  channel_.reset();
   std::set<std::shared_ptr<TransferImpl>> running;
   std::map<RouteKey, OpenedRoute> routes;
   std::map<std::uint32_t, PendingGrant> pending;

@@ -1,6 +1,7 @@
 // How a peer's pool becomes addressable here: ask for it, choose a path, map it, keep it.
 #include <fmt/format.h>
 
+#include <asio/dispatch.hpp>
 #include <asio/post.hpp>
 
 #include "node/node_impl.hpp"
@@ -128,7 +129,7 @@ path::RemoteEnd PeerImpl::ask_for(const wire::PoolInfo& remote) {
     answer = pending_[request].promise.get_future();
   }
   asio::post(node->io(), [self = shared_from_this(), request, &remote] {
-    self->channel_->send(wire::OpenPool{request, remote.number, remote.writable});
+    self->say(wire::OpenPool{request, remote.number, remote.writable});
   });
   if (answer.wait_for(kGrantTimeout) != std::future_status::ready) {
     std::lock_guard lock(mutex_);
@@ -153,8 +154,10 @@ void PeerImpl::give_back(std::uint32_t remote_pool) {
   std::uint64_t generation = 1;
   for (const auto& info : theirs_.pools)
     if (info.number == remote_pool) generation = info.generation;
-  asio::post(node->io(), [self = shared_from_this(), remote_pool, generation] {
-    self->channel_->send(wire::Unmapped{remote_pool, generation});
+  // At once where this is the I/O thread: the owner must hear it before a goodbye that is posted
+  // already.
+  asio::dispatch(node->io(), [self = shared_from_this(), remote_pool, generation] {
+    self->say(wire::Unmapped{remote_pool, generation});
   });
 }
 

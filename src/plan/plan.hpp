@@ -19,6 +19,9 @@ struct BlockMap {
   std::uint64_t block_stride = 0;         // bytes
   std::uint64_t row_bytes = 0;            // block_bytes / parts
   std::uint32_t blocks = 0;
+  // Addresses mean the same memory only within one space. 0: this process; for another process's
+  // own addresses (process_vm_readv) its pid. Maps in different spaces are taken not to overlap.
+  std::uint64_t address_space = 0;
 };
 
 // Blocks that are neighbours on both sides: source ids src.., target ids dst.., count of them.

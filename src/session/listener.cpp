@@ -23,9 +23,8 @@ namespace {
 using asio::ip::tcp;
 using Unix = asio::local::stream_protocol;
 
-// Signposts shown at once; one more connection is closed unanswered, so a flood costs a bounded
-// number of sockets.
-constexpr int kMaxSignposts = 64;
+// Signposts shown at once; for one more the oldest, which has had its time to read, is closed.
+constexpr std::size_t kMaxSignposts = 64;
 constexpr auto kSignpostTime = std::chrono::seconds(1);
 // Accepting again after the process ran out of descriptors waits, instead of spinning on the same
 // failure.
@@ -60,18 +59,11 @@ void clear_stale_socket(const std::string& path) {
                             std::strerror(errno)));
 }
 
-struct Signpost : std::enable_shared_from_this<Signpost> {
-  Signpost(tcp::socket s, std::shared_ptr<const std::vector<std::byte>> t,
-           std::shared_ptr<int> count)
-      : socket(std::move(s)),
-        timer(socket.get_executor()),
-        text(std::move(t)),
-        open(std::move(count)) {
-    ++*open;
-  }
-  ~Signpost() { --*open; }
-  Signpost(const Signpost&) = delete;
-  Signpost& operator=(const Signpost&) = delete;
+}  // namespace
+
+struct Listener::Signpost : std::enable_shared_from_this<Signpost> {
+  Signpost(tcp::socket s, std::shared_ptr<const std::vector<std::byte>> t)
+      : socket(std::move(s)), timer(socket.get_executor()), text(std::move(t)) {}
 
   void show() {
     timer.expires_after(kSignpostTime);
@@ -98,11 +90,8 @@ struct Signpost : std::enable_shared_from_this<Signpost> {
   tcp::socket socket;
   asio::steady_timer timer;
   std::shared_ptr<const std::vector<std::byte>> text;
-  std::shared_ptr<int> open;
   std::array<std::byte, 256> scrap{};
 };
-
-}  // namespace
 
 Listener::Listener(asio::io_context& io, const ListenOptions& options, OnAccept on_accept)
     : io_(io), on_accept_(std::move(on_accept)), unix_(io) {
@@ -117,12 +106,13 @@ Listener::Listener(asio::io_context& io, const ListenOptions& options, OnAccept 
   here.software = version();
   here.socket_path = socket_path_;
   here.boot_id = boot_id();
-  signpost_ = std::make_shared<const std::vector<std::byte>>(wire::encode(here, 0));
+  signpost_text_ = std::make_shared<const std::vector<std::byte>>(wire::encode(here, 0));
   accept_next_unix();
   for (std::size_t i = 0; i < tcp_.size(); ++i) accept_next(i);
 }
 
 Listener::~Listener() {
+  *alive_ = false;
   if (!socket_path_.empty()) ::unlink(socket_path_.c_str());
 }
 
@@ -184,32 +174,44 @@ void Listener::listen_unix(const std::string& path) {
 }
 
 void Listener::accept_next_unix() {
-  unix_.async_accept([this](std::error_code error, Unix::socket socket) {
-    if (error == asio::error::operation_aborted) return;
+  unix_.async_accept([this, alive = alive_](std::error_code error, Unix::socket socket) {
+    if (!*alive || error == asio::error::operation_aborted) return;
     if (!error) {
       on_accept_(std::move(socket));
       return accept_next_unix();
     }
     auto pause = std::make_shared<asio::steady_timer>(io_, kAcceptPause);
-    pause->async_wait([this, pause](std::error_code) {
-      if (unix_.is_open()) accept_next_unix();
+    pause->async_wait([this, alive, pause](std::error_code) {
+      if (*alive) accept_next_unix();
     });
   });
 }
 
+void Listener::show_signpost(tcp::socket socket) {
+  std::erase_if(signposts_, [](const auto& weak) { return weak.expired(); });
+  if (signposts_.size() >= kMaxSignposts) {
+    std::error_code ignored;
+    if (const auto oldest = signposts_.front().lock()) oldest->socket.close(ignored);
+    signposts_.pop_front();
+  }
+  const auto signpost = std::make_shared<Signpost>(std::move(socket), signpost_text_);
+  signposts_.push_back(signpost);
+  signpost->show();
+}
+
 void Listener::accept_next(std::size_t acceptor) {
-  tcp_[acceptor].async_accept([this, acceptor](std::error_code error, tcp::socket socket) {
-    if (error == asio::error::operation_aborted) return;
-    if (!error) {
-      if (*open_signposts_ < kMaxSignposts)
-        std::make_shared<Signpost>(std::move(socket), signpost_, open_signposts_)->show();
-      return accept_next(acceptor);
-    }
-    auto pause = std::make_shared<asio::steady_timer>(io_, kAcceptPause);
-    pause->async_wait([this, acceptor, pause](std::error_code) {
-      if (tcp_[acceptor].is_open()) accept_next(acceptor);
-    });
-  });
+  tcp_[acceptor].async_accept(
+      [this, acceptor, alive = alive_](std::error_code error, tcp::socket socket) {
+        if (!*alive || error == asio::error::operation_aborted) return;
+        if (!error) {
+          show_signpost(std::move(socket));
+          return accept_next(acceptor);
+        }
+        auto pause = std::make_shared<asio::steady_timer>(io_, kAcceptPause);
+        pause->async_wait([this, acceptor, alive, pause](std::error_code) {
+          if (*alive) accept_next(acceptor);
+        });
+      });
 }
 
 }  // namespace kvferry::session

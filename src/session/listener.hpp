@@ -5,6 +5,7 @@
 #include <asio/ip/v6_only.hpp>
 #include <asio/local/stream_protocol.hpp>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
@@ -33,19 +34,26 @@ class Listener {
   std::uint16_t port() const noexcept { return port_; }
 
  private:
+  struct Signpost;  // one TCP connection, being shown the way
+
   void listen_tcp(const ListenOptions& options);
   void listen_unix(const std::string& path);
   void accept_next(std::size_t acceptor);
   void accept_next_unix();
+  void show_signpost(asio::ip::tcp::socket socket);
 
+  // Handlers that are queued when we go must not touch us.
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   asio::io_context& io_;
   OnAccept on_accept_;
   std::string socket_path_;
   asio::local::stream_protocol::acceptor unix_;
   std::vector<asio::ip::tcp::acceptor> tcp_;
   std::uint16_t port_ = 0;
-  std::shared_ptr<const std::vector<std::byte>> signpost_;  // one encoded frame
-  std::shared_ptr<int> open_signposts_ = std::make_shared<int>(0);
+  std::shared_ptr<const std::vector<std::byte>> signpost_text_;  // one encoded frame
+  // Oldest first. A flood of connections that never close costs each other their place, not the
+  // next client's.
+  std::deque<std::weak_ptr<Signpost>> signposts_;
 };
 
 }  // namespace kvferry::session

@@ -295,7 +295,7 @@ INSTANTIATE_TEST_SUITE_P(Host, Contract,
                                            Pair{"fromPrivate", "host", "host_private"},
                                            Pair{"toPrivate", "host_private", "host"},
                                            Pair{"splitToJoint", "host", "host_split"}),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& pair) { return pair.param.name; });
 INSTANTIATE_TEST_SUITE_P(Gpu, Contract,
                          ::testing::Values(Pair{"sameGpu", "cuda:0", "cuda:0"},
                                            Pair{"peerGpu", "cuda:1", "cuda:0"},
@@ -304,7 +304,7 @@ INSTANTIATE_TEST_SUITE_P(Gpu, Contract,
                                            Pair{"peerMalloc", "cuda:0", "cuda_malloc:1"},
                                            Pair{"hostToGpu", "cuda:0", "host"},
                                            Pair{"gpuToHost", "host", "cuda:0"}),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& pair) { return pair.param.name; });
 
 }  // namespace
 }  // namespace kvferry::contract

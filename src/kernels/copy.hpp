@@ -1,0 +1,86 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "plan/plan.hpp"
+
+// Kernels that run a plan: one launch moves every row of every plane, with the id list in the
+// kernel's parameters. No CUDA types here, so that the choice of a launch can be tested anywhere.
+namespace kvferry::kernels {
+
+enum class Family : std::uint8_t {
+  // 16-byte vectors, several loads in flight a thread. Needs addresses and sizes that are multiples
+  // of 16.
+  plain,
+  // Bulk asynchronous copies through a ring in shared memory, one ring a warp: fills a link from
+  // few SMs. Needs multiples of 16 and compute capability 9.0.
+  tma,
+  // Any alignment and size.
+  generic,
+};
+std::string to_string(Family family);
+
+// Shape of the TMA ring. 8 KiB stages x 6 x 4 warps reach 93-94 % of a contiguous copy over NVLink
+// from 16-24 SMs, and are best on one GPU for 8 KiB blocks (evidence: sweep on 2 x H200).
+inline constexpr std::uint32_t kTmaRings = 4;
+inline constexpr std::uint32_t kTmaStages = 6;
+inline constexpr std::uint32_t kTmaStageBytes = 8192;
+inline constexpr std::uint32_t kTmaThreads = 32 * kTmaRings;
+inline constexpr std::uint32_t kTmaSharedBytes = kTmaRings * kTmaStages * kTmaStageBytes;
+// What the barriers and the stop flag take beside the stages.
+inline constexpr std::uint32_t kTmaStaticSharedBytes = 512;
+
+// How to launch. A worker is a ring (tma) or a group of threads; work items are chunks of rows, and
+// worker w takes items w, w + workers, ...
+struct Launch {
+  Family family = Family::plain;
+  std::uint32_t ctas = 1;
+  std::uint32_t threads = 256;        // a CTA; tma: kTmaThreads
+  std::uint32_t group = 256;          // threads a worker: a power of two, at most `threads`
+  std::uint32_t unroll = 4;           // plain: 4 or 8 loads in flight
+  std::uint32_t chunk_bytes = 65536;  // of a row at a time: a multiple of 16; tma: <= a stage
+  friend bool operator==(const Launch&, const Launch&) = default;
+};
+
+// Words in mapped pinned host memory that a launch and the host share.
+struct Words {
+  // Host to GPU: 0, or an ErrorCode: start nothing new. What a caller's stream reads as status.
+  std::uint32_t abort = 0;
+  // GPU to host: a CTA has started (only written with `handshake`).
+  std::uint32_t started = 0;
+  // GPU to host: a CTA left work undone because of `abort`.
+  std::uint32_t stopped = 0;
+  std::uint32_t pad[13] = {};
+};
+static_assert(sizeof(Words) == 64);
+
+// The ids and plane addresses of a plan travel as kernel parameters up to this; larger ones through
+// memory.
+inline constexpr std::size_t kMaxInlineBytes = 32000;
+std::size_t payload_bytes(const plan::Plan& plan);
+
+// Where a payload past kMaxInlineBytes goes through. Each of at least payload_bytes(); free to
+// reuse once the launch has run.
+struct Staging {
+  std::byte* pinned = nullptr;  // host
+  std::byte* device = nullptr;
+};
+
+struct Control {
+  Words* words = nullptr;
+  // Every CTA first says that it has started and then reads `abort`, so that the host knows of an
+  // aborted launch whether anything can still be written. Costs a round trip to the host.
+  bool handshake = false;
+};
+
+// Loads the kernels into the current device's context and lets them use its shared memory, so that
+// no later launch has to. Returns a cudaError_t.
+int prepare_device(bool with_tma);
+// Starts the plan on a stream of the current device. Returns a cudaError_t.
+// Requires: plan.blocks and plan.planes are not 0; launch suits the plan's alignment.
+int launch_copy(const plan::Plan& plan, const Launch& launch, const Control& control,
+                const Staging& staging, void* stream);
+
+}  // namespace kvferry::kernels

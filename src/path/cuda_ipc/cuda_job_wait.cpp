@@ -1,0 +1,57 @@
+#include <thread>
+
+#include "memory/cuda_device.hpp"
+#include "path/cuda_ipc/cuda_job.hpp"
+
+namespace kvferry::path {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// A waiter spins until so long after a copy should have ended: asking the event sees the end within
+// a microsecond, while CUDA's callback takes tens of them.
+constexpr auto kSpin = std::chrono::microseconds(200);
+// Before a long copy ends it sleeps, and wakes so early: more than a thread takes to wake up.
+constexpr auto kWakeEarly = std::chrono::microseconds(200);
+// A copy shorter than this is not worth sleeping for.
+constexpr auto kShort = std::chrono::microseconds(1000);
+// How often a sleeper asks whether the GPU has failed: then no callback comes.
+constexpr auto kHealthCheck = std::chrono::milliseconds(50);
+
+}  // namespace
+
+bool CudaJob::wait_until(Clock::time_point until) {
+  const auto end = posted_at_ + expected_;
+  const auto sleep_for = [&](Clock::time_point wake) {
+    std::unique_lock lock(mutex_);
+    return ended_.wait_until(lock, wake, [this] { return result_.has_value(); });
+  };
+  if (expected_ > kShort && Clock::now() < end - kWakeEarly &&
+      sleep_for(std::min(until, end - kWakeEarly)))
+    return true;
+  if (spin_until(std::min(until, end + kSpin))) return true;
+  for (;;) {
+    if (poll()) return true;
+    const auto now = Clock::now();
+    if (now >= until) return false;
+    if (sleep_for(std::min(until, now + kHealthCheck))) return true;
+  }
+}
+
+bool CudaJob::spin_until(Clock::time_point until) {
+  while (!sealed_.load(std::memory_order_acquire)) {
+    {
+      std::lock_guard lock(mutex_);
+      if (result_) return true;
+    }
+    if (Clock::now() >= until) return false;
+    std::this_thread::yield();
+  }
+  const cuda::DeviceGuard guard(lane_->device());
+  do {
+    if (check_event()) return true;
+  } while (Clock::now() < until);
+  return false;
+}
+
+}  // namespace kvferry::path

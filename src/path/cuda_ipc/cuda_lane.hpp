@@ -1,0 +1,84 @@
+#pragma once
+
+#include <array>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "kernels/copy.hpp"
+#include "memory/cuda_device.hpp"
+#include "memory/cuda_handles.hpp"
+
+namespace kvferry::path {
+
+class EnginePoster;
+
+// What one running copy needs on a GPU. Exclusive to its job until the lane has it back.
+struct Slot {
+  cuda::Stream stream;
+  cuda::Event order;  // where the caller's stream was
+  cuda::Event done;
+  // Side streams for engine copies on one GPU, made when first used.
+  std::array<cuda::Stream, 3> forks;
+  std::array<cuda::Event, 3> joins;
+  cuda::Event fork;
+  std::array<cuda::Event, 2> batches;  // the last two batches of engine copies
+  cuda::PinnedBuffer pinned_ids;       // id lists too long for kernel parameters
+  cuda::DeviceBuffer device_ids;
+};
+
+// One GPU's streams, events and shared words, made once and used again by every job. Thread-safe;
+// its locks are held for a few instructions.
+class Lane {
+ public:
+  // Throws: Error{refused} where the GPU has no kernels in this build, Error{resource}.
+  static std::shared_ptr<Lane> open(int device);
+  ~Lane();
+  Lane(const Lane&) = delete;
+  Lane& operator=(const Lane&) = delete;
+
+  int device() const noexcept { return device_; }
+  const cuda::DeviceInfo& info() const noexcept { return info_; }
+
+  // The slot that has rested longest, or a new one. Throws: Error{resource}.
+  std::unique_ptr<Slot> take_slot();
+  // Calls nothing of CUDA: CUDA's callbacks may use it.
+  void give_back(std::unique_ptr<Slot> slot) noexcept;
+  // Cleared words. Throws: Error{resource}.
+  kernels::Words* take_words();
+  void give_back(kernels::Words* words) noexcept;
+
+  EnginePoster& poster() noexcept { return *poster_; }
+
+  // Room for an id list in the slot. Requires: the device is current. Throws: Error{resource}.
+  static kernels::Staging staging(Slot& slot, std::size_t bytes);
+  static void make_forks(Slot& slot);
+
+ private:
+  explicit Lane(int device);
+  static std::unique_ptr<Slot> make_slot();
+
+  const int device_;
+  cuda::DeviceInfo info_;
+  std::mutex mutex_;
+  std::deque<std::unique_ptr<Slot>> slots_;
+  std::vector<cuda::PinnedBuffer> word_pages_;
+  std::vector<kernels::Words*> words_;
+  std::unique_ptr<EnginePoster> poster_;
+};
+
+// True on threads that must not destroy a Lane or a mapping: CUDA's callback thread, where no call
+// of CUDA is allowed, and a poster's own thread, which cannot join itself.
+bool on_restricted_thread() noexcept;
+class RestrictedThread {
+ public:
+  RestrictedThread() noexcept;
+  ~RestrictedThread();
+  RestrictedThread(const RestrictedThread&) = delete;
+  RestrictedThread& operator=(const RestrictedThread&) = delete;
+};
+
+}  // namespace kvferry::path

@@ -1,0 +1,118 @@
+#include "path/host_shm/copy_job.hpp"
+
+#include <fmt/format.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace kvferry::path::host {
+
+namespace {
+
+// A short transfer ends within it; sleeping and waking costs about as much.
+constexpr auto kSpin = std::chrono::microseconds(50);
+
+void relax() {
+#if defined(__x86_64__)
+  _mm_pause();
+#endif
+}
+
+}  // namespace
+
+CopyJob::CopyJob(plan::Plan plan, Setup setup)
+    : chunks_(std::move(plan), setup.threads),
+      mover_(std::move(setup.mover)),
+      direction_(setup.direction),
+      threads_(setup.threads),
+      pending_(chunks_.count()),
+      on_quiet_(std::move(setup.quiet)) {}
+
+bool CopyJob::begin() {
+  if (chunks_.count() > 0) return true;
+  end();
+  return false;
+}
+
+bool CopyJob::step() noexcept {
+  const std::uint64_t chunk = next_.fetch_add(1, std::memory_order_relaxed);
+  if (chunk >= chunks_.count()) return false;
+  move_chunk(chunk);
+  settle(1);
+  return next_.load(std::memory_order_relaxed) < chunks_.count();
+}
+
+void CopyJob::move_chunk(std::uint64_t chunk) noexcept {
+  std::optional<std::string> error;
+  chunks_.walk(chunk, [&](std::span<const Piece> pieces) {
+    error = mover_->move(pieces, direction_);
+    return !error;
+  });
+  if (error) fail(std::move(*error));
+}
+
+void CopyJob::fail(std::string error) noexcept {
+  {
+    const std::lock_guard lock(mutex_);
+    if (result_.error.empty()) result_.error = std::move(error);
+  }
+  // Ours is still pending: this cannot end the job.
+  settle(withdraw());
+}
+
+std::uint64_t CopyJob::withdraw() noexcept {
+  const std::uint64_t claimed = next_.exchange(chunks_.count(), std::memory_order_relaxed);
+  return claimed < chunks_.count() ? chunks_.count() - claimed : 0;
+}
+
+void CopyJob::abort(ErrorCode) noexcept {
+  const std::uint64_t withdrawn = withdraw();
+  if (withdrawn == 0) return;
+  {
+    const std::lock_guard lock(mutex_);
+    result_.aborted = true;
+  }
+  settle(withdrawn);
+}
+
+void CopyJob::settle(std::uint64_t chunks) noexcept {
+  if (chunks == 0) return;
+  // Release: our bytes come before the count; acquire: the last one has seen everybody's.
+  if (pending_.fetch_sub(chunks, std::memory_order_acq_rel) == chunks) end();
+}
+
+void CopyJob::end() noexcept {
+  const std::chrono::duration<double> moved = std::chrono::steady_clock::now() - started_;
+  std::function<void()> on_quiet;
+  {
+    const std::lock_guard lock(mutex_);
+    result_.moved_all = !result_.aborted && result_.error.empty();
+    result_.move_s = moved.count();
+    on_quiet.swap(on_quiet_);
+    quiet_.store(true, std::memory_order_release);
+    ended_.notify_all();
+  }
+  if (on_quiet) on_quiet();
+}
+
+std::optional<JobResult> CopyJob::poll() {
+  if (!quiet()) return std::nullopt;
+  const std::lock_guard lock(mutex_);
+  return result_;
+}
+
+bool CopyJob::wait_until(std::chrono::steady_clock::time_point until) {
+  const auto spin_until = std::min(until, std::chrono::steady_clock::now() + kSpin);
+  while (!quiet() && std::chrono::steady_clock::now() < spin_until) relax();
+  if (quiet()) return true;
+  std::unique_lock lock(mutex_);
+  return ended_.wait_until(lock, until, [&] { return quiet(); });
+}
+
+std::string CopyJob::method() const {
+  return fmt::format("{}, {} thread{}", mover_->name(direction_), threads_,
+                     threads_ == 1 ? "" : "s");
+}
+
+}  // namespace kvferry::path::host

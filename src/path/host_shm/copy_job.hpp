@@ -1,0 +1,69 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "path/host_shm/chunks.hpp"
+#include "path/host_shm/copy_threads.hpp"
+#include "path/host_shm/piece_mover.hpp"
+#include "path/path.hpp"
+
+namespace kvferry::path::host {
+
+// A plan being copied chunk by chunk on the copy threads. Thread-safe.
+//
+// Invariant: every chunk is counted in pending_ until it has run or is known never to run; the
+// thread that takes the count to zero ends the job. Chunks are claimed by counting next_ up, and
+// withdrawn by setting it to the end.
+class CopyJob final : public Job, public CopyWork {
+ public:
+  struct Setup {
+    std::shared_ptr<PieceMover> mover;
+    Direction direction = Direction::pull;
+    unsigned threads = 1;
+    std::function<void()> quiet;
+  };
+  CopyJob(plan::Plan plan, Setup setup);
+
+  // To be called once, when the caller holds the job by a shared_ptr: a job of no bytes ends here.
+  // True: there is work to post.
+  bool begin();
+
+  bool step() noexcept override;
+  void abort(ErrorCode why) noexcept override;
+  std::optional<JobResult> poll() override;
+  bool wait_until(std::chrono::steady_clock::time_point until) override;
+  std::string method() const override;
+
+ private:
+  void move_chunk(std::uint64_t chunk) noexcept;
+  void fail(std::string error) noexcept;
+  // Returns how many chunks will never run.
+  std::uint64_t withdraw() noexcept;
+  void settle(std::uint64_t chunks) noexcept;
+  void end() noexcept;
+  bool quiet() const noexcept { return quiet_.load(std::memory_order_acquire); }
+
+  const Chunks chunks_;
+  const std::shared_ptr<PieceMover> mover_;
+  const Direction direction_;
+  const unsigned threads_;
+  const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
+
+  std::atomic<std::uint64_t> next_{0};
+  std::atomic<std::uint64_t> pending_;
+  std::atomic<bool> quiet_{false};
+
+  std::mutex mutex_;
+  std::condition_variable ended_;
+  JobResult result_;
+  std::function<void()> on_quiet_;
+};
+
+}  // namespace kvferry::path::host

@@ -1,0 +1,124 @@
+#include "path/host_shm/copy_threads.hpp"
+
+#include <fmt/format.h>
+#include <pthread.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <system_error>
+
+#include "base/scope_exit.hpp"
+#include "kvferry/error.hpp"
+
+namespace kvferry::path::host {
+
+namespace {
+
+constexpr unsigned kMaxThreads = 8;
+
+using Works = std::deque<std::shared_ptr<CopyWork>>;
+
+// The front, which goes to the back: the next thread takes the next work.
+std::shared_ptr<CopyWork> take_turn(Works& works) {
+  auto work = std::move(works.front());
+  works.pop_front();
+  works.push_back(work);
+  return work;
+}
+
+}  // namespace
+
+// Shared with the threads, so that one of them may outlive the CopyThreads it destroys.
+struct CopyThreads::Queue {
+  std::mutex mutex;
+  std::condition_variable wake;
+  Works works;
+  Works background;
+  bool in_background = false;  // a thread is
+  bool stopping = false;
+  std::vector<std::thread> threads;
+
+  bool background_ready() const { return !background.empty() && !in_background; }
+
+  void run() {
+    for (;;) {
+      std::unique_lock lock(mutex);
+      wake.wait(lock, [&] { return stopping || !works.empty() || background_ready(); });
+      if (stopping) return;
+      const bool real = !works.empty();
+      auto work = take_turn(real ? works : background);
+      if (!real) in_background = true;
+      lock.unlock();
+      const bool more = work->step();
+      lock.lock();
+      if (!real) in_background = false;
+      if (!more) std::erase(real ? works : background, work);
+      lock.unlock();
+      // The last handle of a work may run anyone's destructors: not under the lock.
+      work.reset();
+    }
+  }
+};
+
+CopyThreads::CopyThreads(unsigned threads)
+    : queue_(std::make_shared<Queue>()),
+      count_(threads != 0 ? threads
+                          : std::clamp(std::thread::hardware_concurrency(), 1u, kMaxThreads)) {}
+
+CopyThreads::~CopyThreads() {
+  std::vector<std::thread> threads;
+  {
+    const std::lock_guard lock(queue_->mutex);
+    queue_->stopping = true;
+    threads.swap(queue_->threads);
+  }
+  queue_->wake.notify_all();
+  for (std::thread& thread : threads) {
+    if (thread.get_id() == std::this_thread::get_id()) {
+      thread.detach();
+    } else {
+      thread.join();
+    }
+  }
+}
+
+void CopyThreads::start() {
+  const std::lock_guard lock(queue_->mutex);
+  if (!queue_->threads.empty()) return;
+  // Signals are for the application's threads: ours would run its handlers at odd places.
+  sigset_t all, before;
+  sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  const ScopeExit restore([&] { ::pthread_sigmask(SIG_SETMASK, &before, nullptr); });
+  try {
+    while (queue_->threads.size() < count_) {
+      queue_->threads.emplace_back([queue = queue_] { queue->run(); });
+      ::pthread_setname_np(queue_->threads.back().native_handle(), "kvferry-copy");
+    }
+  } catch (const std::system_error& error) {
+    if (!queue_->threads.empty()) return;  // fewer will do
+    throw Error(ErrorCode::resource,
+                fmt::format("cannot start a copy thread: {}; check ulimit -u", error.what()));
+  }
+}
+
+void CopyThreads::post(std::shared_ptr<CopyWork> work) {
+  {
+    const std::lock_guard lock(queue_->mutex);
+    queue_->works.push_back(std::move(work));
+  }
+  queue_->wake.notify_all();
+}
+
+void CopyThreads::post_background(std::shared_ptr<CopyWork> work) {
+  {
+    const std::lock_guard lock(queue_->mutex);
+    queue_->background.push_back(std::move(work));
+  }
+  queue_->wake.notify_one();
+}
+
+}  // namespace kvferry::path::host

@@ -1,0 +1,50 @@
+#include "path/host_shm/host_shm_route.hpp"
+
+#include "path/host_shm/copy_job.hpp"
+
+namespace kvferry::path::host {
+
+namespace {
+
+void check(const JobOptions& options, bool writable) {
+  if (options.stream) {
+    throw Error(ErrorCode::invalid_argument,
+                "stream: a CUDA stream needs a CUDA pool; the local pool is in host memory");
+  }
+  if (options.copy != CopyMethod::automatic) {
+    throw Error(ErrorCode::invalid_argument,
+                "copy (--copy): kernel and engine are ways to copy GPU memory; both pools are in "
+                "host memory, use auto");
+  }
+  // The mapping is read-only: a push would end in SIGSEGV.
+  if (options.direction == Direction::push && !writable) {
+    throw Error(ErrorCode::refused,
+                "push: the remote pool is not writable; its owner must create it writable");
+  }
+}
+
+}  // namespace
+
+HostShmRoute::HostShmRoute(Setup setup)
+    : setup_(std::move(setup)), local_(setup_.local->block_map()) {
+  const auto& mappings = setup_.remote.mappings;
+  fills_.reserve(mappings.size());
+  for (std::size_t i = 0; i < mappings.size(); ++i) {
+    fills_.emplace_back(*setup_.threads, mappings[i]->base(), setup_.offer.regions[i].bytes,
+                        setup_.writable);
+  }
+}
+
+std::shared_ptr<Job> HostShmRoute::start(plan::Plan plan, const JobOptions& options,
+                                         std::function<void()> quiet) {
+  check(options, setup_.writable);
+  auto job =
+      std::make_shared<CopyJob>(std::move(plan), CopyJob::Setup{.mover = setup_.mover,
+                                                                .direction = options.direction,
+                                                                .threads = setup_.threads->count(),
+                                                                .quiet = std::move(quiet)});
+  if (job->begin()) setup_.threads->post(job);
+  return job;
+}
+
+}  // namespace kvferry::path::host

@@ -1,0 +1,71 @@
+#include "plan/distinct_ids.hpp"
+
+#include <algorithm>
+#include <vector>
+
+namespace kvferry::plan {
+namespace {
+
+// Ids from here on are sorted instead: a table for all 2^32 would have 16 GiB.
+constexpr std::uint32_t kMaxStamped = 1u << 22;
+
+// A list often ascends: nothing to look up then.
+bool ascends(std::span<const std::uint32_t> ids) {
+  for (std::size_t i = 1; i < ids.size(); ++i) {
+    if (ids[i] <= ids[i - 1]) return false;
+  }
+  return true;
+}
+
+// Marks ids with the number of the call, so that the next call finds none of them marked.
+class StampTable {
+ public:
+  void begin(std::size_t ids_below) {
+    if (stamps_.size() < ids_below) stamps_.resize(ids_below, 0);
+    if (++epoch_ == 0) {  // after 2^32 calls old stamps would look new
+      std::fill(stamps_.begin(), stamps_.end(), 0);
+      epoch_ = 1;
+    }
+  }
+  // False when this call has marked it before.
+  bool mark(std::uint32_t id) {
+    if (stamps_[id] == epoch_) return false;
+    stamps_[id] = epoch_;
+    return true;
+  }
+
+ private:
+  std::vector<std::uint32_t> stamps_;
+  std::uint32_t epoch_ = 0;
+};
+
+std::optional<std::size_t> find_repeated_sorted(std::span<const std::uint32_t> ids) {
+  std::vector<std::size_t> places(ids.size());
+  for (std::size_t i = 0; i < places.size(); ++i) places[i] = i;
+  std::sort(places.begin(), places.end(), [ids](std::size_t a, std::size_t b) {
+    return ids[a] != ids[b] ? ids[a] < ids[b] : a < b;
+  });
+  std::optional<std::size_t> first;
+  for (std::size_t i = 1; i < places.size(); ++i) {
+    if (ids[places[i]] == ids[places[i - 1]]) {
+      first = first ? std::min(*first, places[i]) : places[i];
+    }
+  }
+  return first;
+}
+
+}  // namespace
+
+std::optional<std::size_t> find_repeated(std::span<const std::uint32_t> ids) {
+  if (ascends(ids)) return std::nullopt;
+  const std::uint32_t highest = *std::max_element(ids.begin(), ids.end());
+  if (highest >= kMaxStamped) return find_repeated_sorted(ids);
+  thread_local StampTable table;
+  table.begin(std::size_t{highest} + 1);
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    if (!table.mark(ids[i])) return i;
+  }
+  return std::nullopt;
+}
+
+}  // namespace kvferry::plan

@@ -1,0 +1,17 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+namespace kvferry::plan {
+
+// The place of the first id that is in the list before it as well; nullopt when all differ.
+//
+// O(ids) for ids below 4 Mi, O(ids log ids) beyond. Takes no lock and normally allocates nothing:
+// each thread keeps a table that grows to the largest id it has seen (4 bytes an id, 16 MiB at
+// most) and is never cleared between calls.
+std::optional<std::size_t> find_repeated(std::span<const std::uint32_t> ids);
+
+}  // namespace kvferry::plan

@@ -1,0 +1,52 @@
+#include "plan/distinct_ids.hpp"
+
+#include <gtest/gtest.h>
+
+#include <random>
+#include <set>
+#include <thread>
+#include <vector>
+
+namespace kvferry::plan {
+namespace {
+
+using Ids = std::vector<std::uint32_t>;
+
+std::optional<std::size_t> find_naively(const Ids& ids) {
+  std::set<std::uint32_t> seen;
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    if (!seen.insert(ids[i]).second) return i;
+  }
+  return std::nullopt;
+}
+
+TEST(DistinctIds, AgreesWithASet) {
+  std::mt19937 random(3);
+  int repeated = 0;
+  for (int trial = 0; trial < 5'000; ++trial) {
+    // Ids on both sides of the largest table's end.
+    const std::uint32_t offset = trial % 3 == 0 ? (1u << 22) - 100 : 0;
+    Ids ids(random() % 30);
+    for (auto& id : ids) id = offset + static_cast<std::uint32_t>(random() % 200);
+    const auto expected = find_naively(ids);
+    ASSERT_EQ(find_repeated(ids), expected) << "trial " << trial;
+    repeated += expected ? 1 : 0;
+  }
+  EXPECT_GT(repeated, 1'000);
+}
+
+TEST(DistinctIds, ThreadsDoNotShareMarks) {
+  const Ids ids{5, 3, 4};
+  std::vector<std::thread> threads;
+  std::vector<int> found(4, 0);
+  for (std::size_t t = 0; t < found.size(); ++t) {
+    threads.emplace_back([&ids, &count = found[t]] {
+      for (int i = 0; i < 1'000; ++i) count += find_repeated(ids) ? 1 : 0;
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(found, std::vector<int>(4, 0));
+}
+
+}  // namespace
+}  // namespace kvferry::plan

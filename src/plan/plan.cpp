@@ -1,0 +1,143 @@
+#include "plan/plan.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "kvferry/error.hpp"
+#include "plan/distinct_ids.hpp"
+#include "plan/overlap.hpp"
+
+namespace kvferry::plan {
+namespace {
+
+[[noreturn]] void refuse(const std::string& message) {
+  throw Error(ErrorCode::invalid_argument, message);
+}
+
+struct Layers {
+  std::uint32_t begin = 0;
+  std::uint32_t end = 0;
+};
+
+// The layers of one map, which must be sound on its own: a plan multiplies these numbers.
+std::uint64_t check_map(const BlockMap& map, const char* side) {
+  if (map.parts < 1 || map.parts > 2 || map.plane_base.size() % map.parts != 0) {
+    refuse(fmt::format("the {} map has {} planes in {} parts a layer", side, map.plane_base.size(),
+                       map.parts));
+  }
+  if (map.row_bytes == 0 || map.row_bytes > kMaxRowBytes ||
+      (map.blocks > 1 && map.block_stride < map.row_bytes)) {
+    refuse(fmt::format("the {} map has rows of {} bytes every {} bytes", side, map.row_bytes,
+                       map.block_stride));
+  }
+  return map.plane_base.size() / map.parts;
+}
+
+Layers check_layers(const BlockMap& source, const BlockMap& target, LayerRange range) {
+  const std::uint64_t layers = check_map(source, "source");
+  const std::uint64_t target_layers = check_map(target, "target");
+  if (layers != target_layers ||
+      source.row_bytes * source.parts != target.row_bytes * target.parts) {
+    refuse(fmt::format("source and target differ: {} and {} layers, blocks of {} and {} bytes",
+                       layers, target_layers, source.row_bytes * source.parts,
+                       target.row_bytes * target.parts));
+  }
+  const std::uint64_t end = std::min<std::uint64_t>(range.end, layers);
+  if (range.begin >= end) {
+    refuse(fmt::format("the layer range {}:{} is empty; the pool has layers 0:{}", range.begin,
+                       range.end, layers));
+  }
+  return {range.begin, static_cast<std::uint32_t>(end)};
+}
+
+// The planes of the layer range, `parts` a layer: as many as the map has, or twice that, where
+// the map keeps keys and values together and the other side does not. Then a plane is one half of
+// every block, and blocks stay as far apart as they were.
+Side make_side(const BlockMap& map, Layers layers, std::uint32_t parts, std::uint64_t row_bytes) {
+  Side side;
+  side.block_stride = map.block_stride;
+  side.plane_base.reserve(std::size_t{layers.end - layers.begin} * parts);
+  for (std::size_t layer = layers.begin; layer < layers.end; ++layer) {
+    for (std::uint32_t part = 0; part < parts; ++part) {
+      side.plane_base.push_back(map.parts == parts ? map.plane_base[layer * parts + part]
+                                                   : map.plane_base[layer] + part * row_bytes);
+    }
+  }
+  const auto& bases = side.plane_base;
+  side.plane_stride = bases.size() > 1 ? bases[1] - bases[0] : 0;
+  side.even = true;
+  for (std::size_t p = 1; p < bases.size() && side.even; ++p) {
+    side.even = bases[p] - bases[p - 1] == side.plane_stride;
+  }
+  if (!side.even) side.plane_stride = 0;
+  return side;
+}
+
+void check_id(const char* side, std::uint32_t id, std::size_t place, std::uint32_t blocks) {
+  if (id >= blocks) {
+    refuse(fmt::format("{} id {} at place {} is out of range: the pool has {} blocks", side, id,
+                       place, blocks));
+  }
+}
+
+void check_target_distinct(std::span<const std::uint32_t> ids) {
+  const auto place = find_repeated(ids);
+  if (!place) return;
+  const std::uint32_t id = ids[*place];
+  const auto first = std::find(ids.begin(), ids.end(), id) - ids.begin();
+  refuse(fmt::format("target id {} at place {} is already at place {}: a block can be written once",
+                     id, *place, first));
+}
+
+std::vector<Run> merge_runs(std::span<const std::uint32_t> source_ids,
+                            std::span<const std::uint32_t> target_ids, std::uint32_t source_blocks,
+                            std::uint32_t target_blocks) {
+  std::vector<Run> runs;
+  runs.reserve(source_ids.size());
+  for (std::size_t i = 0; i < source_ids.size(); ++i) {
+    const std::uint32_t src = source_ids[i], dst = target_ids[i];
+    check_id("source", src, i, source_blocks);
+    check_id("target", dst, i, target_blocks);
+    // Ids are below the number of blocks, so src + count cannot wrap.
+    if (!runs.empty() && runs.back().src + runs.back().count == src &&
+        runs.back().dst + runs.back().count == dst) {
+      ++runs.back().count;
+    } else {
+      runs.push_back({src, dst, 1});
+    }
+  }
+  return runs;
+}
+
+}  // namespace
+
+std::uint64_t Plan::pieces() const noexcept {
+  return std::uint64_t{planes} * (dense_runs ? runs.size() : blocks);
+}
+
+Plan make_plan(const BlockMap& source, const BlockMap& target,
+               std::span<const std::uint32_t> source_ids, std::span<const std::uint32_t> target_ids,
+               LayerRange layers) {
+  if (source_ids.size() != target_ids.size()) {
+    refuse(fmt::format("{} source ids but {} target ids: the lists must have the same length",
+                       source_ids.size(), target_ids.size()));
+  }
+  const Layers range = check_layers(source, target, layers);
+  const std::uint32_t parts = std::max(source.parts, target.parts);
+  Plan plan;
+  plan.row_bytes = std::min(source.row_bytes, target.row_bytes);
+  plan.source = make_side(source, range, parts, plan.row_bytes);
+  plan.target = make_side(target, range, parts, plan.row_bytes);
+  plan.planes = static_cast<std::uint32_t>(plan.source.plane_base.size());
+  plan.runs = merge_runs(source_ids, target_ids, source.blocks, target.blocks);
+  check_target_distinct(target_ids);
+  // Fits: the target ids are distinct and below a 32-bit number of blocks.
+  plan.blocks = static_cast<std::uint32_t>(target_ids.size());
+  plan.dense_runs =
+      plan.source.block_stride == plan.row_bytes && plan.target.block_stride == plan.row_bytes;
+  check_addresses(plan, source.address_space == target.address_space);
+  return plan;
+}
+
+}  // namespace kvferry::plan

@@ -1,0 +1,181 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "kvferry/error.hpp"
+#include "kvferry/shape.hpp"
+#include "kvferry/transfer.hpp"
+#include "memory/pool_impl.hpp"
+#include "wire/frame.hpp"
+#include "wire/text.hpp"
+
+// Control messages between two nodes, as values. docs/wire.md describes the bytes.
+namespace kvferry::wire {
+
+inline constexpr std::uint32_t kMaxPools = 256;
+inline constexpr std::uint32_t kMaxGpus = 64;
+inline constexpr std::uint32_t kMaxPaths = 32;
+inline constexpr std::uint32_t kMaxFieldDiffs = 64;
+inline constexpr std::uint32_t kMaxBlocks = 0x7FFF'FFFFu;
+inline constexpr std::uint32_t kMaxPid = 0x7FFF'FFFFu;
+inline constexpr std::uint32_t kMaxRegions = 4096;
+inline constexpr std::uint32_t kMaxChunks = 65'536;   // of all regions of a pool
+inline constexpr std::uint32_t kMaxPlanes = 131'072;  // 65,536 layers, K and V apart
+inline constexpr std::uint64_t kMaxRegionBytes = 1ull << 47;
+inline constexpr std::uint64_t kMaxPoolBytes = kMaxRegions * kMaxRegionBytes;
+inline constexpr std::size_t kMaxSocketPathBytes = 107;  // sockaddr_un, less its terminator
+
+using Id = std::array<std::byte, 16>;
+
+// All that a TCP listener says: where the Unix socket is, and on which host.
+struct Signpost {
+  std::uint16_t protocol = kProtocolVersion;
+  std::string software{};
+  std::string socket_path{};  // absolute
+  Id boot_id{};               // all zero where the kernel does not say
+  friend bool operator==(const Signpost&, const Signpost&) = default;
+};
+
+// A pool as a Hello announces it.
+struct PoolInfo {
+  std::uint32_t number = 0;  // the owner's, on this connection
+  std::string name{};
+  std::string tag{};
+  CacheShape shape{};
+  std::uint32_t blocks = 0;
+  bool writable = false;
+  std::uint64_t generation = 1;
+  Device::Kind device = Device::Kind::host;
+  memory::GpuUuid gpu{};  // zero exactly where device is host
+  bool shareable = true;  // false: private host memory (process_vm_readv)
+  friend bool operator==(const PoolInfo&, const PoolInfo&) = default;
+};
+
+// The first message of both sides.
+struct Hello {
+  std::uint16_t protocol_min = kOldestProtocolVersion;
+  std::uint16_t protocol_max = kProtocolVersion;
+  std::string software{};
+  std::string node{};  // empty: it has no name but its pid
+  std::uint32_t pid = 0;
+  Id nonce{};    // random, one for each process: tells this process from any other. Not zero.
+  Id boot_id{};  // all zero where the kernel does not say
+  std::vector<std::string> paths{};
+  std::vector<memory::GpuUuid> gpus{};  // those it can see
+  std::vector<PoolInfo> pools{};        // names and numbers are unique
+  friend bool operator==(const Hello&, const Hello&) = default;
+};
+
+// The last message before the sender closes: the two cannot work together.
+struct Refusal {
+  ErrorCode code = ErrorCode::refused;
+  std::string message{};
+  std::vector<FieldDiff> fields{};  // ours: the sender's
+  friend bool operator==(const Refusal&, const Refusal&) = default;
+};
+
+struct OpenPool {
+  std::uint32_t request = 0;  // comes back in the answer
+  std::uint32_t pool = 0;
+  bool wants_write = false;
+  friend bool operator==(const OpenPool&, const OpenPool&) = default;
+};
+
+// The answer: how to map the pool. Shape and blocks travel along so that every offset can be
+// checked on arrival; check_grant() compares them with what the Hello said.
+struct PoolGrant {
+  std::uint32_t request = 0;
+  CacheShape shape{};
+  std::uint32_t blocks = 0;
+  memory::PoolOffer offer{};
+  std::uint32_t fds_total = 0;  // with this frame and the MoreFds that follow: fds_needed(offer)
+  friend bool operator==(const PoolGrant&, const PoolGrant&) = default;
+};
+
+// Carries the fds of a grant beyond its first 253.
+struct MoreFds {
+  std::uint32_t request = 0;
+  friend bool operator==(const MoreFds&, const MoreFds&) = default;
+};
+
+// The other answer to OpenPool.
+struct Denied {
+  std::uint32_t request = 0;
+  ErrorCode code = ErrorCode::refused;
+  std::string message{};
+  friend bool operator==(const Denied&, const Denied&) = default;
+};
+
+// Initiator to owner: a transfer on this pool has landed.
+struct Served {
+  std::uint32_t pool = 0;
+  std::uint64_t generation = 1;
+  Direction direction = Direction::pull;
+  std::uint64_t blocks = 0;
+  std::uint64_t bytes = 0;
+  double seconds = 0;
+  std::string path{};
+  std::optional<std::string> notice{};  // UTF-8; may hold tabs and newlines: escape it to print it
+  friend bool operator==(const Served&, const Served&) = default;
+};
+
+// Owner to importer: drain and unmap.
+struct Revoke {
+  std::uint32_t pool = 0;
+  std::uint64_t generation = 1;
+  friend bool operator==(const Revoke&, const Revoke&) = default;
+};
+
+// Importer to owner: nothing here can touch that generation any more.
+struct Unmapped {
+  std::uint32_t pool = 0;
+  std::uint64_t generation = 1;
+  friend bool operator==(const Unmapped&, const Unmapped&) = default;
+};
+
+struct Goodbye {
+  std::string reason{};
+  friend bool operator==(const Goodbye&, const Goodbye&) = default;
+};
+
+using Message = std::variant<Signpost, Hello, Refusal, OpenPool, PoolGrant, MoreFds, Denied, Served,
+                             Revoke, Unmapped, Goodbye>;
+
+// "Hello", "PoolGrant", ...
+std::string_view name_of(const Message& message) noexcept;
+
+// The whole frame: header and payload. `fds`: how many the caller sends beside its first byte. Text
+// meant for people (software, tags, messages, reasons, fields of a refusal) is made printable and
+// cut to its bound; of more than 64 fields of a refusal the last says how many are left out.
+// Throws: Error{invalid_argument} for a message that the other side would refuse, naming the field,
+// or one that does not fit a frame.
+std::vector<std::byte> encode(const Message& message, std::uint16_t fds = 0,
+                              std::uint16_t version = kProtocolVersion);
+
+// Trusts nothing: verifies the structure, then every field and every bound of docs/wire.md. Any
+// alignment. Throws: Error{failed} (not a message at all), Error{refused} (a message of a type this
+// build does not know, or one that breaks a rule), naming the field.
+Message decode(std::span<const std::byte> payload);
+
+// Whether a frame of this kind may carry so many fds: PoolGrant min(fds_total, 253), MoreFds 1 to
+// 253, others none. Throws: Error{refused}.
+void check_fds(const Message& message, std::uint16_t fds);
+// File descriptors that travel with an offer: one for each chunk that has one.
+std::uint32_t fds_needed(const memory::PoolOffer& offer) noexcept;
+
+// A grant is for the pool that the peer's Hello announced: number, generation, shape and blocks
+// agree, and its memory is on that device. Throws: Error{refused} naming the first that does not.
+void check_grant(const PoolGrant& grant, const PoolInfo& announced);
+
+// The highest version both sides speak. Throws: Error{refused} naming both ranges.
+std::uint16_t agree_version(const Hello& ours, const Hello& theirs);
+
+}  // namespace kvferry::wire

@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# install_test.sh BUILD_DIR CXX: installs the build into an empty prefix, uses it from another project, uninstalls it, and
+# checks that nothing is left.
+set -euo pipefail
+build=$1 cxx=$2
+here=$(cd "$(dirname "$0")" && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"; restore' EXIT
+
+# A real install's manifest is what its uninstall goes by: put it aside, and back.
+for file in install_manifest.txt install_prefix.txt; do
+  [ ! -e "$build/$file" ] || cp -p "$build/$file" "$work.$file"
+done
+restore() {
+  for file in install_manifest.txt install_prefix.txt; do
+    [ ! -e "$work.$file" ] || mv "$work.$file" "$build/$file"
+  done
+}
+fail() { echo "install_test: $*" >&2; exit 1; }
+quietly() { "$@" >"$work/log" 2>&1 || { cat "$work/log"; fail "failed: $*"; }; }
+
+prefix=$work/prefix
+mkdir "$prefix"
+quietly cmake --install "$build" --prefix "$prefix"
+(cd "$prefix" && find . -type f -o -type l | sort)
+
+# What a user of any kind needs is there.
+"$prefix/bin/kvferry" --version
+for part in share/doc/kvferry/LICENSE include/kvferry/kvferry.hpp; do
+  [ -s "$prefix/$part" ] || fail "not installed: $part"
+done
+lib=$(find "$prefix" -name libkvferry.so)
+[ -n "$lib" ] || fail "not installed: libkvferry.so"
+
+# It shows its own names only, finds the driver at run time, and carries no path of this build.
+strange=$(nm -DC --defined-only "$lib" | cut -d' ' -f3- | grep -vE '^((typeinfo|typeinfo name|vtable) for )?kvferry::' || true)
+[ -z "$strange" ] || fail "libkvferry.so shows foreign symbols: $strange"
+for file in "$lib" "$prefix/bin/kvferry"; do
+  needed=$(objdump -p "$file" | grep -E 'NEEDED|RPATH|RUNPATH')
+  ! grep -qE 'libcuda|libcudart|RPATH|RUNPATH' <<<"$needed" || fail "$file: $needed"
+done
+
+quietly cmake -S "$here/consumer" -B "$work/consumer" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_CXX_COMPILER="$cxx" ${CONSUMER_FLAGS:+"-DCMAKE_CXX_FLAGS=$CONSUMER_FLAGS"}
+quietly cmake --build "$work/consumer"
+timeout 60 "$work/consumer/consumer" "$work"
+
+quietly cmake --build "$build" --target uninstall
+left=$(find "$prefix" -mindepth 1)
+[ -z "$left" ] || fail "uninstall left: $left"
+! cmake --build "$build" --target uninstall >/dev/null 2>&1 || fail "a second uninstall says it did something"
+echo "install_test: installed, used, uninstalled"

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "context.hpp"
+#include "geometry.hpp"
+#include "kvferry/node.hpp"
+
+namespace kvferry::cli {
+
+// A pool of ours, a connection, and the server's pool of the same name.
+struct Client {
+  DeviceChoice device;
+  Pool pool;
+  std::unique_ptr<Node> node;  // after the pool: closed before the pool goes
+  Peer peer;
+  RemotePool remote;
+};
+
+struct ClientPlan {
+  std::string name;  // of this node, for the server to show
+  Geometry geometry;
+  // Blocks of a second pool, "kv-check", for reading pushed blocks back; 0: none.
+  std::uint32_t check_blocks = 0;
+};
+inline constexpr const char* kPoolName = "kv";
+inline constexpr const char* kCheckPoolName = "kv-check";
+
+struct ConnectedClient {
+  Client client;
+  std::vector<Pool> check_pool;  // one, or none
+};
+
+// Allocates, connects, tells the person and fills the report. Throws: Error{resource} (memory,
+// GPU), Error{unreachable}, Error{refused} (geometry, with the table; no pool of that name).
+ConnectedClient connect_client(const PoolCommandOptions& options, const ClientPlan& plan,
+                               Context& context);
+
+// "unix:PATH", "HOST:PORT", "[V6]:PORT".
+std::string server_address(const EndpointOptions& endpoint);
+
+// A stranger's text for a terminal: control characters but line breaks become '?'.
+std::string printable(std::string text);
+
+}  // namespace kvferry::cli

@@ -1,0 +1,18 @@
+#include <fmt/format.h>
+
+#include "client.hpp"
+#include "commands.hpp"
+#include "path_lines.hpp"
+
+namespace kvferry::cli {
+
+void run_explain(const ExplainOptions& options, Context& context) {
+  ClientPlan plan{"explain", resolve_geometry(options.geometry), 0};
+  plan.geometry.blocks = 1;  // nothing moves, so one block tells as much as a full pool
+  context.report.geometry = plan.geometry;
+  context.out.line("kvferry explain: {}", server_address(options.endpoint));
+  const ConnectedClient connected = connect_client(options, plan, context);
+  print_all_paths(context.report.pairs, context.out);
+}
+
+}  // namespace kvferry::cli

@@ -1,0 +1,119 @@
+#include "geometry.hpp"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <charconv>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+
+#include "kvferry/error.hpp"
+#include "option_error.hpp"
+#include "quote.hpp"
+#include "units.hpp"
+
+namespace kvferry::cli {
+namespace {
+
+// A model's config is a few KiB; anything near this is some other file.
+constexpr std::size_t kMaxConfigBytes = std::size_t{1} << 20;
+
+struct CloseFile {
+  void operator()(std::FILE* file) const noexcept { std::fclose(file); }
+};
+
+std::string read_config(const std::string& path) {
+  const auto fail = [&](const std::string& why) {
+    return Error(ErrorCode::invalid_argument,
+                 fmt::format("--model: cannot read {}: {}", quote(path), why));
+  };
+  struct stat info{};
+  if (::stat(path.c_str(), &info) != 0) throw fail(std::strerror(errno));
+  if (!S_ISREG(info.st_mode)) throw fail("it is not a file; give the path of a config.json");
+  const std::unique_ptr<std::FILE, CloseFile> file(std::fopen(path.c_str(), "rb"));
+  if (!file) throw fail(std::strerror(errno));
+  std::string text(kMaxConfigBytes + 1, '\0');
+  text.resize(std::fread(text.data(), 1, text.size(), file.get()));
+  if (std::ferror(file.get()) != 0) throw fail("reading failed");
+  if (text.size() > kMaxConfigBytes) throw fail("it is larger than 1 MiB, no model's config is");
+  return text;
+}
+
+CacheShape resolve_shape(const GeometryOptions& options) {
+  CacheShape shape;
+  // block_tokens and dtype that the config does not say come from here.
+  if (!options.model.empty()) {
+    const std::string text = read_config(options.model);
+    shape = naming_option("--model " + quote(options.model),
+                          [&] { return shape_from_model_config(text, shape); });
+  }
+  if (options.layers) shape.layers = *options.layers;
+  if (options.kv) shape.kv = *options.kv;
+  if (options.heads) shape.kv_heads = *options.heads;
+  if (options.dims) shape.head_dim = *options.dims;
+  if (options.block_tokens) shape.block_tokens = *options.block_tokens;
+  if (options.dtype) shape.dtype = parse_dtype(*options.dtype);
+  shape.validate();
+  return shape;
+}
+
+}  // namespace
+
+Geometry resolve_geometry(const GeometryOptions& options) {
+  Geometry geometry{resolve_shape(options), 0};
+  const std::uint64_t memory =
+      naming_option("--available-memory", [&] { return parse_gib(options.available_memory); });
+  const CacheShape& shape = geometry.shape;
+  const std::uint64_t blocks = shape.blocks_for(memory);
+  if (blocks == 0) {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("--available-memory {} ({}) does not hold one block of every layer, "
+                            "which takes {} ({} layers x {})",
+                            options.available_memory, format_bytes(memory),
+                            format_bytes(shape.block_bytes() * shape.layers), shape.layers,
+                            format_bytes(shape.block_bytes())));
+  }
+  if (blocks > UINT32_MAX) {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("--available-memory {} holds {} blocks a layer; a pool has at most {}",
+                            options.available_memory, blocks, UINT32_MAX));
+  }
+  geometry.blocks = static_cast<std::uint32_t>(blocks);
+  return geometry;
+}
+
+DeviceChoice choose_device(const std::string& text) {
+  if (text == "host") return {Device::host(), {}};
+  std::string why;
+  const int count = cuda_device_count(&why);
+  if (text == "auto") {
+    if (count > 0) {
+      return {Device::cuda(0), fmt::format("auto: the first of {} usable GPU(s)", count)};
+    }
+    return {Device::host(), fmt::format("auto: no usable GPU: {}", why)};
+  }
+  constexpr std::string_view kCuda = "cuda:";
+  int ordinal = -1;
+  const char* const end = text.data() + text.size();
+  if (text.starts_with(kCuda)) {
+    const auto [stop, error] = std::from_chars(text.data() + kCuda.size(), end, ordinal);
+    if (stop != end || error != std::errc{}) ordinal = -1;
+  }
+  if (ordinal < 0) {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("--device: {} is not auto, host or cuda:N", quote(text)));
+  }
+  if (ordinal >= count) {
+    throw Error(ErrorCode::resource,
+                fmt::format("--device {}: no such GPU: {}", text,
+                            count == 0 ? why
+                                       : fmt::format("this process can use {} (cuda:0 to cuda:{}); "
+                                                     "CUDA_VISIBLE_DEVICES may hide others",
+                                                     count, count - 1)));
+  }
+  return {Device::cuda(ordinal), {}};
+}
+
+}  // namespace kvferry::cli

@@ -1,0 +1,149 @@
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <new>
+#include <optional>
+#include <string>
+
+#include "commands.hpp"
+#include "completion.hpp"
+#include "context.hpp"
+#include "json_target.hpp"
+#include "kvferry/error.hpp"
+#include "log.hpp"
+#include "options.hpp"
+#include "quote.hpp"
+
+namespace kvferry::cli {
+namespace {
+
+using Command = CommandLine::Command;
+
+constexpr int kUsage = static_cast<int>(ErrorCode::invalid_argument);
+constexpr int kResource = static_cast<int>(ErrorCode::resource);
+constexpr int kInterrupted = 130;
+
+int exit_code_of(ErrorCode code) {
+  return code == ErrorCode::cancelled ? kInterrupted : static_cast<int>(code);
+}
+
+// What a command's common parts are, whichever it is.
+struct Selected {
+  std::string name;
+  const PoolCommandOptions* options = nullptr;
+  const MoveOptions* move = nullptr;
+  std::string json;
+};
+
+Selected select(const CommandLine& line) {
+  switch (line.command) {
+    case Command::pull: return {"pull", &line.pull, &line.pull, line.pull.json};
+    case Command::push: return {"push", &line.push, &line.push, line.push.json};
+    case Command::explain: return {"explain", &line.explain, nullptr, line.explain.json};
+    default: return {"serve", &line.serve, nullptr, {}};
+  }
+}
+
+void dispatch(const CommandLine& line, Context& context) {
+  switch (line.command) {
+    case Command::pull: return run_pull(line.pull, context);
+    case Command::push: return run_push(line.push, context);
+    case Command::explain: return run_explain(line.explain, context);
+    default: return run_serve(line.serve, context);
+  }
+}
+
+void print_error(const Selected& selected, const Failure& failure) {
+  fmt::print(stderr, "kvferry {}: {}\n", selected.name, failure.message);
+  if (failure.exit_code == kUsage) fmt::print(stderr, "See kvferry {} --help\n", selected.name);
+}
+
+// Runs the command; what it throws becomes a Failure.
+std::optional<Failure> attempt(const CommandLine& line, Context& context) {
+  try {
+    dispatch(line, context);
+    return std::nullopt;
+  } catch (const Error& error) {
+    // Ctrl-C is how a server is meant to end, also while it is still filling its pool.
+    if (error.code() == ErrorCode::cancelled && line.command == Command::serve) {
+      context.out.line("{}: ended before it was ready", context.interrupts.name());
+      return std::nullopt;
+    }
+    return Failure{std::string(to_string(error.code())), exit_code_of(error.code()), error.what()};
+  } catch (const std::bad_alloc&) {
+    return Failure{"resource", kResource, "out of memory"};
+  } catch (const std::exception& error) {
+    return Failure{"resource", kResource, error.what()};
+  }
+}
+
+int run(const CommandLine& line) {
+  const Selected selected = select(line);
+  const Interrupts interrupts;  // before any other thread
+  // A client or a reader of our output that went away is an error to handle, not a reason to die.
+  std::signal(SIGPIPE, SIG_IGN);
+  std::optional<JsonTarget> json;
+  if (!selected.json.empty()) json.emplace(selected.json);
+  Output out(selected.json == "-" ? stderr : stdout);
+  RunReport report;
+  report.command = selected.name;
+  report.options = selected.options;
+  report.move = selected.move;
+  Context context{out, interrupts, report, make_log(selected.options->debug)};
+  report.failure = attempt(line, context);
+  out.progress().clear();
+  if (report.failure) print_error(selected, *report.failure);
+  if (json) json->write(to_json(report));
+  return report.failure ? report.failure->exit_code : 0;
+}
+
+// Parses; an exit code where there is nothing more to do.
+std::optional<int> parse(CLI::App& app, int argc, char** argv) {
+  try {
+    app.parse(argc, argv);
+    return std::nullopt;
+  } catch (const CLI::Success& wanted) {  // --help, --version
+    return app.exit(wanted);
+  } catch (const CLI::ParseError& error) {
+    const auto commands = app.get_subcommands();
+    std::string name = "kvferry", message = error.what();
+    if (!commands.empty()) {
+      name += ' ' + commands[0]->get_name();
+    } else if (argc > 1) {
+      message = fmt::format(
+          "{} is not a command; the commands are serve, pull, push, explain and "
+          "completion",
+          quote(argv[1]));
+    }
+    fmt::print(stderr, "{}: {}\nSee {} --help\n", name, message, name);
+    return kUsage;
+  }
+}
+
+int guarded_main(int argc, char** argv) {
+  CommandLine line;
+  const std::unique_ptr<CLI::App> app = make_app(line);
+  if (const std::optional<int> done = parse(*app, argc, argv)) return *done;
+  if (line.command != Command::completion) return run(line);
+  const std::string script = completion_script(*app, line.shell);
+  const bool written = std::fwrite(script.data(), 1, script.size(), stdout) == script.size();
+  return written && std::fflush(stdout) == 0 ? 0 : kResource;
+}
+
+}  // namespace
+}  // namespace kvferry::cli
+
+int main(int argc, char** argv) {
+  try {
+    return kvferry::cli::guarded_main(argc, argv);
+  } catch (const kvferry::Error& error) {
+    fmt::print(stderr, "kvferry: {}\n", error.what());
+    return kvferry::cli::exit_code_of(error.code());
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "kvferry: {}\n", error.what());
+    return kvferry::cli::kResource;
+  }
+}

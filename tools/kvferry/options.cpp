@@ -1,0 +1,196 @@
+#include "options.hpp"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+
+#include "help.hpp"
+#include "help_text.hpp"
+#include "option_checks.hpp"
+
+namespace kvferry::cli {
+namespace {
+
+constexpr std::uint64_t kMax32 = UINT32_MAX;
+constexpr std::uint64_t kMaxTokens = std::uint64_t{1} << 40;
+constexpr const char* kWhere = "Where";
+constexpr const char* kGeometry = "Geometry (must be equal on both sides)";
+constexpr const char* kMemory = "Memory";
+constexpr const char* kWhat = "What to move";
+constexpr const char* kHow = "How to move it";
+constexpr const char* kOutput = "Output";
+
+void add_endpoint(CLI::App& app, EndpointOptions& o, const char* socket_text) {
+  app.add_option("--ip", o.ip, "IP address of the server")
+      ->type_name("ADDRESS")
+      ->default_str(o.ip)
+      ->group(kWhere);
+  number(app, "--port", o.port, {0, 65535}, "TCP port of the server")->default_str("5555");
+  app.get_option("--port")->group(kWhere);
+  app.add_option("--socket", o.socket, socket_text)->type_name("PATH")->group(kWhere);
+}
+
+void add_geometry(CLI::App& app, GeometryOptions& o) {
+  app.add_option("--model", o.model,
+                 "take the geometry from a Hugging Face config.json; the options below override it")
+      ->type_name("CONFIG.json")
+      ->group(kGeometry);
+  // CacheShape::validate() says what is too much; these bounds only keep the numbers numbers.
+  const auto field = [&](const char* name, std::optional<std::uint32_t>& value, const char* text,
+                         const char* fallback) {
+    number(app, name, value, {1, kMax32}, text)->default_str(fallback)->group(kGeometry);
+  };
+  field("--layers", o.layers, "attention layers", "40, or the model's");
+  field("--kv", o.kv, "2: keys and values; 1: one MLA latent", "2, or the model's");
+  field("--heads", o.heads, "KV heads (kv_heads)", "8, or the model's");
+  field("--dims", o.dims, "elements of a head (head_dim)", "128, or the model's");
+  field("--block-size", o.block_tokens, "tokens in a block (block_tokens)", "16");
+  choice(app, "--dtype", o.dtype, "bf16|fp16|fp32|fp8_e4m3|fp8_e5m2|int8", "element type")
+      ->default_str("bf16, or the model's")
+      ->group(kGeometry);
+}
+
+void add_memory(CLI::App& app, PoolCommandOptions& o) {
+  app.add_option("--available-memory", o.geometry.available_memory,
+                 "memory for the pool in GB, fractions allowed; GB here means GiB (2^30 bytes). It "
+                 "holds (memory / block bytes) / layers blocks, rounded down")
+      ->type_name("GB")
+      ->default_str("4")
+      ->group(kMemory);
+  app.add_option("--device", o.device,
+                 "where the pool lies; auto: cuda:0 where there is a usable GPU, else host memory")
+      ->type_name("auto|host|cuda:N")
+      ->default_str("auto")
+      ->group(kMemory);
+}
+
+void add_output(CLI::App& app, bool& debug, std::string* json) {
+  if (json != nullptr) {
+    app.add_option("--json", *json,
+                   "write the results as JSON to a file, or with - to standard output (then the "
+                   "text goes to standard error)")
+        ->type_name("FILE|-")
+        ->group(kOutput);
+  }
+  app.add_flag("--debug", debug, "log in detail to standard error")->group(kOutput);
+}
+
+void add_serve(CLI::App& root, ServeOptions& o) {
+  CLI::App& app = *root.add_subcommand("serve", kServeText);
+  add_endpoint(app, o.endpoint,
+               "Unix socket for clients on this host (default: see Environment below)");
+  app.add_flag("--insecure", o.insecure,
+               "listen on an --ip that other hosts can reach, without authentication")
+      ->group(kWhere);
+  add_geometry(app, o.geometry);
+  add_memory(app, o);
+  constexpr const char* kPool = "The served pool";
+  choice(app, "--fill", o.fill, "ones|indexed",
+         "what the pool holds; ones: every element 1; indexed: every element depends on its layer, "
+         "block, kv, token, head and dim, so that a misplaced byte shows")
+      ->default_str("ones")
+      ->group(kPool);
+  app.add_flag("--writable", o.writable, "let clients push into the pool")->group(kPool);
+  add_output(app, o.debug, nullptr);
+  constexpr const char* kUnused = "Accepted, so that the flags of pull fit here too, and not used";
+  number(app, "--input-tokens", o.unused_input_tokens, {1, kMaxTokens}, "see pull")->group(kUnused);
+  number(app, "--count", o.unused_count, {1, kMax32}, "see pull")->group(kUnused);
+  app.footer(kServeFooter);
+}
+
+void add_what(CLI::App& app, MoveOptions& o, bool pull) {
+  number(app, "--input-tokens", o.input_tokens, {1, kMaxTokens},
+         "length of the request; moves ceil(tokens / block size) blocks of every layer")
+      ->default_str("1024")
+      ->group(kWhat);
+  app.add_option("--blocks", o.blocks,
+                 "block ids in the server's pool; first: 0, 1, 2, ...; scattered: random ones, the "
+                 "same for the same seed (0 if not given); IDS: a list like 0-7,12,40")
+      ->type_name("first|scattered[:SEED]|IDS")
+      ->default_str("first")
+      ->group(kWhat);
+  app.add_option("--into", o.into,
+                 pull ? "block ids in the local pool that receive them, one for each of --blocks"
+                      : "block ids in the local pool that are sent, one for each of --blocks")
+      ->type_name("same|scattered[:SEED]|IDS")
+      ->default_str("same")
+      ->group(kWhat);
+  app.add_option("--layer-range", o.layer_range, "only layers A to B-1")
+      ->type_name("A:B")
+      ->default_str("all layers")
+      ->group(kWhat);
+  number(app, "--count", o.count, {1, 1'000'000}, "transfers, one after another")
+      ->default_str("1")
+      ->group(kWhat);
+}
+
+void add_how(CLI::App& app, MoveOptions& o) {
+  choice(app, "--path", o.path, "auto|cuda_ipc|host_shm",
+         "how bytes travel; auto: the best that works (kvferry explain shows why)")
+      ->default_str("auto")
+      ->group(kHow);
+  app.add_flag("--allow-slow", o.allow_slow,
+               "accept a path that is slower than what this hardware offers")
+      ->group(kHow);
+  choice(app, "--copy", o.copy, "auto|kernel|engine",
+         "GPU: copy by a kernel, by the copy engine (uses no SMs), or whichever is faster")
+      ->default_str("auto")
+      ->group(kHow);
+  number(app, "--sms", o.sms, {0, 65535}, "GPU: at most so many SMs for the copy kernel")
+      ->default_str("0: as many as help")
+      ->group(kHow);
+  app.add_option("--deadline", o.deadline,
+                 "give up on a transfer after this time; a number and ns, us, ms, s, m or h")
+      ->type_name("TIME")
+      ->default_str("none")
+      ->group(kHow);
+  app.add_flag("--no-verify", o.no_verify, "do not check the bytes afterwards")->group(kHow);
+}
+
+void add_move(CLI::App& root, MoveOptions& o, bool pull) {
+  CLI::App& app = *root.add_subcommand(pull ? "pull" : "push", pull ? kPullText : kPushText);
+  add_what(app, o, pull);
+  add_how(app, o);
+  add_endpoint(app, o.endpoint, "connect to this Unix socket instead of --ip and --port");
+  add_geometry(app, o.geometry);
+  add_memory(app, o);
+  add_output(app, o.debug, &o.json);
+  app.footer(fmt::format("{}\n\n{}", pull ? kPullFooter : kPushFooter, exit_codes_help()));
+}
+
+void add_explain(CLI::App& root, ExplainOptions& o) {
+  CLI::App& app = *root.add_subcommand("explain", kExplainText);
+  add_endpoint(app, o.endpoint, "connect to this Unix socket instead of --ip and --port");
+  add_geometry(app, o.geometry);
+  add_memory(app, o);
+  add_output(app, o.debug, &o.json);
+  app.footer(fmt::format("{}\n\n{}", kExplainFooter, exit_codes_help()));
+}
+
+}  // namespace
+
+std::unique_ptr<CLI::App> make_app(CommandLine& line) {
+  auto app = std::make_unique<CLI::App>(kRootText, "kvferry");
+  app->formatter(std::make_shared<HelpFormatter>());
+  app->set_help_flag("-h,--help", "show this help");
+  app->set_version_flag("--version", version_text(), "show the version and what this build can do");
+  app->require_subcommand(1);
+  add_serve(*app, line.serve);
+  add_move(*app, line.pull, true);
+  add_move(*app, line.push, false);
+  add_explain(*app, line.explain);
+  CLI::App& completion = *app->add_subcommand("completion", kCompletionText);
+  choice(completion, "SHELL", line.shell, "bash|zsh|fish", "the shell to complete in")->required();
+  completion.footer(kCompletionFooter);
+  app->footer(fmt::format("{}\n\n{}", kRootFooter, exit_codes_help()));
+  using Command = CommandLine::Command;
+  for (const auto& [name, command] :
+       {std::pair{"serve", Command::serve}, std::pair{"pull", Command::pull},
+        std::pair{"push", Command::push}, std::pair{"explain", Command::explain},
+        std::pair{"completion", Command::completion}}) {
+    app->get_subcommand(name)->callback([&line, command = command] { line.command = command; });
+  }
+  return app;
+}
+
+}  // namespace kvferry::cli

@@ -1,0 +1,132 @@
+#include "output.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+
+#include "client.hpp"
+#include "json_target.hpp"
+#include "kvferry/error.hpp"
+#include "peer_events.hpp"
+#include "quote.hpp"
+
+namespace kvferry::cli {
+namespace {
+
+namespace fs = std::filesystem;
+using namespace std::chrono_literals;
+using testing::HasSubstr;
+
+std::string read_file(const fs::path& path) {
+  std::ifstream in(path);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+class Files : public testing::Test {
+ protected:
+  Files() { fs::create_directory(dir_); }
+  ~Files() override { fs::remove_all(dir_); }
+  fs::path dir_ = fs::path(testing::TempDir()) / ("kvferry-output-" + std::to_string(::getpid()));
+};
+
+TEST(Bar, fits_and_never_overflows) {
+  EXPECT_EQ(draw_bar("x", 0.5, 80), "x  [############............]  50 %");
+  EXPECT_EQ(draw_bar("x", 7, 80), "x  [########################] 100 %");
+  EXPECT_EQ(draw_bar("a long label", 0, 6).size(), 6u);
+}
+
+TEST_F(Files, the_bar_waits_a_second_and_goes_away) {
+  const fs::path path = dir_ / "screen";
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> screen(std::fopen(path.c_str(), "w"),
+                                                               &std::fclose);
+  Progress progress(screen.get(), 80);
+  progress.begin("filling");
+  const auto now = Progress::Clock::now();
+  progress.update(0.1, now);
+  EXPECT_EQ(read_file(path), "");
+  progress.update(0.5, now + 2s);
+  EXPECT_THAT(read_file(path), HasSubstr("filling"));
+  const std::size_t drawn = read_file(path).size();
+  progress.update(0.6, now + 2s + 10ms);
+  EXPECT_EQ(read_file(path).size(), drawn);
+  progress.clear();
+  EXPECT_TRUE(read_file(path).ends_with("\r\x1b[K"));
+}
+
+TEST_F(Files, json_appears_whole_or_not_at_all) {
+  const std::string path = dir_ / "out.json";
+  {
+    JsonTarget abandoned(path);
+    EXPECT_FALSE(fs::exists(path));
+  }
+  EXPECT_TRUE(fs::is_empty(dir_));
+  JsonTarget target(path);
+  target.write("{}\n");
+  EXPECT_EQ(read_file(path), "{}\n");
+  EXPECT_EQ(std::distance(fs::directory_iterator(dir_), {}), 1);
+}
+
+TEST_F(Files, json_to_nowhere_is_refused_at_once) {
+  try {
+    JsonTarget target((dir_ / "absent" / "out.json").string());
+    ADD_FAILURE();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::invalid_argument);
+    EXPECT_THAT(error.what(), HasSubstr("--json"));
+  }
+}
+
+TEST(Text, of_strangers_cannot_steer_a_terminal) {
+  EXPECT_EQ(printable("a\x1b[2Jb\nc\x7f"), "a?[2Jb\nc?");
+  EXPECT_EQ(quote("a\"\n"), "\"a\\x22\\x0a\"");
+  EXPECT_EQ(quote(std::string(100, 'x')), "\"" + std::string(60, 'x') + "...\"");
+}
+
+TEST(Address, of_every_kind) {
+  EXPECT_EQ(server_address({"127.0.0.1", 5555, ""}), "127.0.0.1:5555");
+  EXPECT_EQ(server_address({"::1", 5555, ""}), "[::1]:5555");
+  EXPECT_EQ(server_address({"127.0.0.1", 5555, "/run/x.sock"}), "unix:/run/x.sock");
+}
+
+PeerEvent served(Direction direction) {
+  PeerEvent event;
+  event.kind = PeerEvent::Kind::served;
+  event.direction = direction;
+  event.bytes = 10;
+  return event;
+}
+
+TEST(PeerEvents, are_counted_also_where_their_lines_are_dropped) {
+  PeerEvents events;
+  for (std::size_t i = 0; i < PeerEvents::kMax + 5; ++i) events.push(served(Direction::pull));
+  events.push(served(Direction::push));
+  const auto batch = events.take();
+  EXPECT_EQ(batch.events.size(), PeerEvents::kMax);
+  EXPECT_EQ(batch.dropped, 6u);
+  EXPECT_EQ(events.take().events.size(), 0u);
+  EXPECT_EQ(events.totals().pulls, PeerEvents::kMax + 5);
+  EXPECT_EQ(events.totals().pushes, 1u);
+  EXPECT_EQ(events.totals().bytes, 10 * (PeerEvents::kMax + 6));
+}
+
+TEST(LineBudget, bounds_the_lines_of_a_second) {
+  LineBudget budget;
+  const auto now = LineBudget::Clock::now();
+  unsigned printed = 0;
+  for (unsigned i = 0; i < 3 * LineBudget::kPerSecond; ++i) printed += budget.admit(now) ? 1 : 0;
+  EXPECT_EQ(printed, LineBudget::kPerSecond);
+  EXPECT_TRUE(budget.waiting());
+  EXPECT_EQ(budget.suppressed(now + 500ms), 0u);
+  EXPECT_EQ(budget.suppressed(now + 1s), 2 * LineBudget::kPerSecond);
+  EXPECT_FALSE(budget.waiting());
+  EXPECT_TRUE(budget.admit(now + 1s));
+}
+
+}  // namespace
+}  // namespace kvferry::cli

@@ -1,0 +1,67 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "geometry.hpp"
+#include "kvferry/node.hpp"
+#include "kvferry/transfer.hpp"
+#include "options.hpp"
+
+// What a client command did, kept while it runs, for the text and the JSON alike.
+namespace kvferry::cli {
+
+struct WrongPlace {
+  std::string where;  // "moved": a block that was moved; "other": one that must not change
+  std::uint32_t layer = 0, block = 0;
+  std::uint64_t offset = 0;  // byte within the block
+};
+
+struct Verification {
+  bool wanted = true;
+  std::uint32_t transfers = 0;  // that were checked to the end
+  // The blocks that were moved: how many of how many layers in one transfer; bytes compared in all.
+  std::uint64_t blocks = 0, layers = 0, bytes = 0, wrong_bytes = 0;
+  // What must not have changed: blocks of which at least one layer was compared; bytes in all.
+  std::uint64_t other_blocks = 0, other_bytes = 0, other_wrong_bytes = 0;
+  std::string other_note;  // what of it could not be compared, and why; empty: nothing
+  std::optional<WrongPlace> first;
+};
+
+struct RemoteReport {
+  std::string peer, address;
+  RemotePool pool;
+};
+
+struct Failure {
+  std::string code;
+  int exit_code = 0;
+  std::string message;
+};
+
+struct RunReport {
+  std::string command;
+  const PoolCommandOptions* options = nullptr;
+  const MoveOptions* move = nullptr;  // of pull and push
+  std::optional<Geometry> geometry;
+  std::optional<DeviceChoice> device;
+  std::optional<RemoteReport> remote;
+  std::optional<double> prepare_s;
+  std::vector<PairExplanation> pairs;
+  std::vector<TransferReport> transfers;
+  Verification verification;
+  std::optional<Failure> failure;
+};
+
+struct Rates {
+  double min = 0, median = 0, max = 0;  // GB/s
+};
+// Requires: at least one transfer.
+Rates rates_of(const std::vector<TransferReport>& transfers);
+
+// The document docs/json.md describes.
+std::string to_json(const RunReport& report);
+
+}  // namespace kvferry::cli

@@ -1,0 +1,127 @@
+#include <fmt/format.h>
+#include <poll.h>
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+
+#include "client.hpp"
+#include "commands.hpp"
+#include "pattern_work.hpp"
+#include "peer_events.hpp"
+#include "socket_path.hpp"
+#include "units.hpp"
+
+namespace kvferry::cli {
+namespace {
+
+using Clock = LineBudget::Clock;
+
+void print_event(const PeerEvent& event, Output& out) {
+  const std::string peer = printable(event.peer);
+  switch (event.kind) {
+    case PeerEvent::Kind::connected:
+      out.line("connected     {}{}{}", peer, event.message.empty() ? "" : ": ",
+               printable(event.message));
+      break;
+    case PeerEvent::Kind::refused:
+      out.line("refused       {}: {}", peer, printable(event.message));
+      break;
+    case PeerEvent::Kind::disconnected:
+      out.line("disconnected  {}{}{}", peer, event.message.empty() ? "" : ": ",
+               printable(event.message));
+      break;
+    case PeerEvent::Kind::served:
+      out.line("served        {}: {} of {} blocks ({}) over {} in {}, {}", peer,
+               to_string(event.direction), event.blocks, format_bytes(event.bytes),
+               printable(event.path), format_seconds(event.seconds),
+               format_rate(gb_per_s(event.bytes, event.seconds)));
+  }
+}
+
+void print_waiting(PeerEvents& queue, LineBudget& budget, Output& out) {
+  const Clock::time_point now = Clock::now();
+  if (const std::uint64_t unprinted = budget.suppressed(now); unprinted > 0) {
+    out.line("... and {} more events", format_count(unprinted));
+  }
+  const PeerEvents::Batch batch = queue.take();
+  for (const PeerEvent& event : batch.events) {
+    if (budget.admit(now)) print_event(event, out);
+  }
+  budget.suppress(batch.dropped);
+}
+
+void print_until_interrupted(PeerEvents& queue, Context& context) {
+  LineBudget budget;
+  while (!context.interrupts.requested()) {
+    std::array<pollfd, 2> fds{{{context.interrupts.fd(), POLLIN, 0}, {queue.fd(), POLLIN, 0}}};
+    // A pause only while lines wait for their second to end.
+    if (::poll(fds.data(), fds.size(), budget.waiting() ? 200 : -1) < 0 && errno != EINTR) break;
+    print_waiting(queue, budget, context.out);
+  }
+}
+
+void print_totals(const Totals& totals, const Context& context) {
+  const std::uint64_t transfers = totals.pulls + totals.pushes;
+  context.out.line("{}: served {} transfer{} ({} pulls, {} pushes), {}, to {} client{}; refused {}",
+                   context.interrupts.requested() ? context.interrupts.name() : "ended",
+                   format_count(transfers), transfers == 1 ? "" : "s", format_count(totals.pulls),
+                   format_count(totals.pushes), format_bytes(totals.bytes),
+                   format_count(totals.clients), totals.clients == 1 ? "" : "s",
+                   format_count(totals.refused));
+}
+
+Pool make_pool(const ServeOptions& options, const Geometry& geometry, Device device,
+               Context& context) {
+  PoolOptions pool_options;
+  pool_options.name = kPoolName;
+  pool_options.tag = "fill=" + options.fill;
+  pool_options.writable = options.writable;
+  Pool pool = Pool::allocate(device, geometry.shape, geometry.blocks, pool_options);
+  PatternWork(context.out, context.interrupts)
+      .fill(pool, whole_pool(geometry.blocks, parse_fill(options.fill), 0), {}, "filling the pool");
+  return pool;
+}
+
+ListenOptions listen_options(const ServeOptions& options) {
+  ListenOptions listen;
+  listen.ip = options.endpoint.ip;
+  listen.port = options.endpoint.port;
+  listen.insecure = options.insecure;
+  listen.socket_path = options.endpoint.socket.empty()
+                           ? default_socket_path(read_surroundings(), options.endpoint.port)
+                           : options.endpoint.socket;
+  return listen;
+}
+
+}  // namespace
+
+void run_serve(const ServeOptions& options, Context& context) {
+  const Geometry geometry = resolve_geometry(options.geometry);
+  const ListenOptions listen = listen_options(options);
+  const DeviceChoice device = choose_device(options.device);
+  const Pool pool = make_pool(options, geometry, device.device, context);
+  PeerEvents queue;  // outlives the node, which calls it
+  {
+    NodeOptions node_options;
+    node_options.name = "serve";
+    node_options.log = context.log;
+    node_options.on_event = [&queue](const PeerEvent& event) { queue.push(event); };
+    Node node(node_options);
+    node.add(pool);
+    node.listen(listen);
+    if (!device.why.empty()) context.out.line("device: {}", device.why);
+    const std::string tcp = server_address({.ip = listen.ip, .port = node.port(), .socket = {}});
+    context.out.line(
+        "ready: {}; {} blocks of {} in each layer, {} on {}, fill={}, {}; at {} and unix:{}",
+        geometry.shape.to_string(), geometry.blocks, format_bytes(geometry.shape.block_bytes()),
+        format_bytes(geometry.pool_bytes()), device.device.to_string(), options.fill,
+        options.writable ? "writable" : "read-only", tcp, listen.socket_path);
+    print_until_interrupted(queue, context);
+  }
+  LineBudget budget;
+  print_waiting(queue, budget, context.out);
+  print_totals(queue.totals(), context);
+}
+
+}  // namespace kvferry::cli

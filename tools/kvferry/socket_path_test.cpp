@@ -1,0 +1,106 @@
+#include "socket_path.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "kvferry/error.hpp"
+
+namespace kvferry::cli {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::AllOf;
+using testing::HasSubstr;
+
+class SocketPath : public testing::Test {
+ protected:
+  SocketPath() {
+    fs::remove_all(dir_);
+    fs::create_directory(dir_);
+    here_.tmp_dir = dir_;
+    here_.uid = ::geteuid();
+    here_.pid = 42;
+  }
+  ~SocketPath() override { fs::remove_all(dir_); }
+
+  std::string fallback() const { return dir_.string() + "/kvferry-" + std::to_string(here_.uid); }
+  std::string error() const {
+    try {
+      return "no error: " + default_socket_path(here_, 5555);
+    } catch (const Error& e) {
+      EXPECT_EQ(e.code(), ErrorCode::resource);
+      return e.what();
+    }
+  }
+
+  fs::path dir_ = fs::path(testing::TempDir()) / ("kvferry-socket-" + std::to_string(::getpid()));
+  Surroundings here_;
+};
+
+TEST_F(SocketPath, a_private_runtime_dir_is_used) {
+  here_.runtime_dir = dir_ / "run";
+  fs::create_directory(here_.runtime_dir);
+  ASSERT_EQ(::chmod(here_.runtime_dir.c_str(), 0700), 0);
+  EXPECT_EQ(default_socket_path(here_, 5555), here_.runtime_dir + "/kvferry-5555.sock");
+  EXPECT_FALSE(fs::exists(fallback()));
+}
+
+TEST_F(SocketPath, an_open_absent_or_relative_runtime_dir_is_not) {
+  here_.runtime_dir = dir_ / "run";
+  EXPECT_EQ(default_socket_path(here_, 5555), fallback() + "/kvferry-5555.sock");
+  fs::create_directory(here_.runtime_dir);
+  ASSERT_EQ(::chmod(here_.runtime_dir.c_str(), 0755), 0);
+  EXPECT_EQ(default_socket_path(here_, 5555), fallback() + "/kvferry-5555.sock");
+  here_.runtime_dir = "run";
+  EXPECT_EQ(default_socket_path(here_, 5555), fallback() + "/kvferry-5555.sock");
+}
+
+TEST_F(SocketPath, the_fallback_directory_is_made_private) {
+  EXPECT_EQ(default_socket_path(here_, 7), fallback() + "/kvferry-7.sock");
+  struct stat info{};
+  ASSERT_EQ(::stat(fallback().c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 07777, 0700u);
+  EXPECT_EQ(default_socket_path(here_, 7), fallback() + "/kvferry-7.sock");
+}
+
+TEST_F(SocketPath, any_free_port_gets_a_name_by_pid) {
+  EXPECT_EQ(default_socket_path(here_, 0), fallback() + "/kvferry-pid42.sock");
+}
+
+TEST_F(SocketPath, a_directory_open_to_others_is_refused) {
+  fs::create_directory(fallback());
+  ASSERT_EQ(::chmod(fallback().c_str(), 0750), 0);
+  EXPECT_THAT(error(), AllOf(HasSubstr(fallback()), HasSubstr("0750"), HasSubstr("--socket")));
+}
+
+TEST_F(SocketPath, a_directory_of_somebody_else_is_refused) {
+  fs::create_directory(fallback());
+  ASSERT_EQ(::chmod(fallback().c_str(), 0700), 0);
+  // Seen from another user, this directory is not ours.
+  const std::string theirs = fallback();
+  here_.uid += 1;
+  fs::rename(theirs, fallback());
+  EXPECT_THAT(error(), HasSubstr("belongs to user"));
+}
+
+TEST_F(SocketPath, a_link_or_a_file_is_refused) {
+  fs::create_directory(dir_ / "elsewhere");
+  fs::create_symlink(dir_ / "elsewhere", fallback());
+  EXPECT_THAT(error(), HasSubstr("not a directory"));
+  fs::remove(fallback());
+  std::ofstream(fallback()) << "x";
+  EXPECT_THAT(error(), HasSubstr("not a directory"));
+}
+
+TEST_F(SocketPath, no_place_for_the_directory_is_said) {
+  here_.tmp_dir = dir_ / "absent";
+  EXPECT_THAT(error(), AllOf(HasSubstr("cannot make"), HasSubstr("absent")));
+}
+
+}  // namespace
+}  // namespace kvferry::cli
