@@ -54,6 +54,12 @@ struct Params<0> {
 };
 static_assert(sizeof(Params<kLargePayload>) <= 32764, "CUDA's limit on kernel parameters");
 
+// What a launch hands to its kernel, but for the payload.
+CopyArgs make_args(const plan::Plan& plan, const Launch& launch, const Control& control);
+// Plane tables where they are needed, then (source id | target id << 32) for every block:
+// payload_bytes() in all.
+void write_payload(const plan::Plan& plan, std::uint64_t* out);
+
 // The kernel of a family for a payload size class (0: device memory, 1 to 3: inline).
 inline constexpr std::uint32_t kPayloadClasses = 4;
 const void* plain_kernel(std::uint32_t unroll, std::uint32_t payload_class);

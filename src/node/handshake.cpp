@@ -257,6 +257,8 @@ bool NodeImpl::admit(const std::shared_ptr<PeerImpl>& peer) {
     if (closing_) return false;
     peers_.push_back(peer);
   }
+  // From here on the peer closes its channel itself, after a goodbye.
+  std::erase_if(handshakes_, [&](const auto& weak) { return peer->owns(weak.lock().get()); });
   PeerEvent event;
   event.kind = PeerEvent::Kind::connected;
   event.peer = peer->name();

@@ -16,7 +16,12 @@ namespace kvferry::detail {
 NodeImpl::NodeImpl(NodeOptions options)
     : options_(std::move(options)),
       paths_(path::make_paths(options_.copy_threads)),
-      io_(std::make_unique<asio::io_context>(1)) {}
+      io_(std::make_unique<asio::io_context>(1)) {
+  if (!options_.name.empty() && !wire::is_name(options_.name))
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("NodeOptions::name '{}': a name has 1 to 64 of [A-Za-z0-9._-]",
+                            options_.name.substr(0, 100)));
+}
 
 NodeImpl::~NodeImpl() = default;
 
@@ -170,7 +175,7 @@ void NodeImpl::shutdown() noexcept {
     for (const auto& weak : handshakes_)
       if (const auto channel = weak.lock()) channel->close();
   });
-  for (const auto& peer : peers()) peer->close();
+  for (const auto& peer : peers()) peer->close();  // with a goodbye
   {
     // Every peer says goodbye and reads its own end; a peer that does not read ours is cut off by
     // flush_and_close().

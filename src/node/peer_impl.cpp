@@ -91,6 +91,9 @@ std::shared_ptr<TransferImpl> PeerImpl::start(const Request& request, const Pool
     throw Error(ErrorCode::invalid_argument,
                 fmt::format("notice has {} bytes; at most {} travel", options.notice->size(),
                             wire::kMaxTextBytes));
+  if (options.notice && !wire::is_clean_text(*options.notice, wire::LineBreaks::allowed))
+    throw Error(ErrorCode::invalid_argument,
+                "notice is not UTF-8 text, or holds control characters other than tab and newline");
   const OpenedRoute opened = route_for(local.state(), remote, options);
   const auto& there = opened.route->remote();
   const auto& here = opened.route->local();

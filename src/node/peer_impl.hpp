@@ -56,6 +56,7 @@ class PeerImpl : public std::enable_shared_from_this<PeerImpl> {
   // The node is going, and its I/O context with it: lets go of the channel. The I/O thread has
   // ended.
   void abandon() noexcept { channel_.reset(); }
+  bool owns(const session::Channel* channel) const noexcept { return channel_.get() == channel; }
   // Forgets routes that use a pool of ours; they are gone once their transfers are.
   void drop_routes_of(const PoolImpl* local);
 
@@ -70,6 +71,7 @@ class PeerImpl : public std::enable_shared_from_this<PeerImpl> {
   // A pool in the middle of being granted: the answer comes in one message or, with many fds,
   // several.
   struct PendingGrant {
+    std::uint32_t pool = 0;  // that was asked for; a grant of another one is a lie
     std::promise<path::RemoteEnd> promise;
     std::optional<path::RemoteEnd> partial;
     std::size_t fds_expected = 0;

@@ -129,11 +129,14 @@ void PeerImpl::on_grant(wire::PoolGrant& message, std::vector<UniqueFd> fds) {
   if (announced == theirs_.pools.end())
     throw Error(ErrorCode::refused, "a grant for a pool that was never announced");
   wire::check_grant(message, *announced);
-  wire::check_fds(message, static_cast<std::uint16_t>(fds.size()));
   {
     std::lock_guard lock(mutex_);
     const auto it = pending_.find(message.request);
     if (it != pending_.end() && !it->second.partial) {
+      if (it->second.pool != message.offer.pool)
+        throw Error(ErrorCode::refused,
+                    fmt::format("pool {} was granted where pool {} was asked for",
+                                message.offer.pool, it->second.pool));
       it->second.partial.emplace();
       it->second.partial->offer = std::move(message.offer);
       it->second.partial->fds = std::move(fds);

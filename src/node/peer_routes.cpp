@@ -126,7 +126,9 @@ path::RemoteEnd PeerImpl::ask_for(const wire::PoolInfo& remote) {
     std::lock_guard lock(mutex_);
     if (!alive_) throw Error(ErrorCode::unreachable, end_reason_);
     request = next_request_++;
-    answer = pending_[request].promise.get_future();
+    PendingGrant& pending = pending_[request];
+    pending.pool = remote.number;
+    answer = pending.promise.get_future();
   }
   asio::post(node->io(), [self = shared_from_this(), request, &remote] {
     self->say(wire::OpenPool{request, remote.number, remote.writable});

@@ -24,22 +24,29 @@ std::uint64_t row_bytes(const Pool& pool) { return pool.shape().block_bytes() / 
 // The lists of one job, on the device.
 class Lists {
  public:
-  Lists(const Pool& pool, const std::vector<BlockSpec>& blocks, LayerRange layers) {
+  Lists(const Pool& pool, const std::vector<BlockSpec>& blocks, LayerRange layers,
+        cudaStream_t stream) {
     std::vector<std::uint64_t> planes;
     for (std::uint32_t layer = layers.begin; layer < layers.end; ++layer)
       for (std::uint32_t part = 0; part < pool.kv_parts(); ++part)
         planes.push_back(reinterpret_cast<std::uint64_t>(pool.layer(layer, part)));
     std::vector<DeviceSpec> specs;
     specs.reserve(blocks.size());
-    for (const BlockSpec& b : blocks)
+    for (const BlockSpec& b : blocks) {
+      if (b.block >= pool.blocks())
+        throw Error(ErrorCode::invalid_argument,
+                    fmt::format("block {} is out of range: pool '{}' has {} blocks", b.block,
+                                pool.name(), pool.blocks()));
       specs.push_back({b.seed, b.block, b.as_block, b.fill == Fill::ones ? 1u : 0u, 0});
+    }
     const std::size_t plane_bytes = planes.size() * sizeof planes[0];
     const std::size_t spec_bytes = specs.size() * sizeof specs[0];
     buffer_ = cuda::DeviceBuffer::allocate(sizeof(PatternResult) + plane_bytes + spec_bytes);
     const PatternResult none{0, ~0ull};
-    upload(0, &none, sizeof none);
-    upload(sizeof none, planes.data(), plane_bytes);
-    upload(sizeof none + plane_bytes, specs.data(), spec_bytes);
+    upload(0, &none, sizeof none, stream);
+    upload(sizeof none, planes.data(), plane_bytes, stream);
+    upload(sizeof none + plane_bytes, specs.data(), spec_bytes, stream);
+    cuda::check(cudaStreamSynchronize(stream), "cannot upload a list of blocks");
     planes_ = planes.size();
     for (const std::uint64_t base : planes) address_bits_ |= base;
   }
@@ -62,8 +69,8 @@ class Lists {
   }
 
  private:
-  void upload(std::size_t at, const void* data, std::size_t bytes) {
-    cuda::check(cudaMemcpy(buffer_.data() + at, data, bytes, cudaMemcpyHostToDevice),
+  void upload(std::size_t at, const void* data, std::size_t bytes, cudaStream_t stream) {
+    cuda::check(cudaMemcpyAsync(buffer_.data() + at, data, bytes, cudaMemcpyHostToDevice, stream),
                 "cannot upload a list of blocks");
   }
 
@@ -76,7 +83,8 @@ class Lists {
 std::optional<PatternResult> run(const Pool& pool, const std::vector<BlockSpec>& blocks,
                                  LayerRange layers, bool check) {
   const CacheShape& shape = pool.shape();
-  const Lists lists(pool, blocks, layers);
+  const auto stream = cuda::Stream::create();
+  const Lists lists(pool, blocks, layers, stream.get());
   PatternArgs args{};
   lists.fill_in(args);
   args.block_stride = pool.block_stride();
@@ -94,7 +102,6 @@ std::optional<PatternResult> run(const Pool& pool, const std::vector<BlockSpec>&
   args.items = lists.planes() * args.spec_count * args.chunks;
   const std::uint64_t head_bytes = std::uint64_t{args.dims} * args.element_bytes;
   const bool vectors = ((lists.address_bits() | args.block_stride | head_bytes) & 15) == 0;
-  const auto stream = cuda::Stream::create();
   const std::uint32_t ctas = cuda::device_info(pool.device().ordinal).sm_count * kCtasPerSm;
   cuda::check(static_cast<cudaError_t>(launch_pattern(args, check, vectors, ctas, stream.get())),
               "cannot launch a pattern kernel");

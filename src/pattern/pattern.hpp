@@ -109,7 +109,7 @@ Mismatch check(const Pool& pool, const std::vector<BlockSpec>& blocks, LayerRang
                unsigned threads = 0);
 
 namespace detail {
-// Device halves, in kernels/pattern.cu; absent without CUDA.
+// Device halves, in cuda_pattern.cpp and cuda_pattern.cu.
 struct DeviceView {
   const std::uint64_t* plane_base = nullptr;  // device array: planes
   std::uint64_t block_stride = 0;

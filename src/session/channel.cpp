@@ -34,6 +34,7 @@ asio::awaitable<Received> Channel::receive() {
   if (pending_fds_.size() != header.fds)
     throw Error(ErrorCode::failed, fmt::format("the peer announced {} file descriptors and sent {}",
                                                header.fds, pending_fds_.size()));
+  wire::check_fds(received.message, header.fds);
   received.fds = std::exchange(pending_fds_, {});
   co_return received;
 }

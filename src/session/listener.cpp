@@ -9,6 +9,7 @@
 #include <asio/write.hpp>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 
 #include "base/unique_fd.hpp"
 #include "kvferry/error.hpp"
@@ -95,12 +96,12 @@ struct Listener::Signpost : std::enable_shared_from_this<Signpost> {
 
 Listener::Listener(asio::io_context& io, const ListenOptions& options, OnAccept on_accept)
     : io_(io), on_accept_(std::move(on_accept)), unix_(io) {
-  if (options.socket_path.empty() || options.socket_path.size() > kMaxSocketPath)
+  if (options.socket_path.empty())
     throw Error(ErrorCode::invalid_argument,
-                fmt::format("socket path '{}' has {} bytes; it needs 1 to {}", options.socket_path,
-                            options.socket_path.size(), kMaxSocketPath));
+                "ListenOptions::socket_path is empty; local peers meet on a Unix socket, name one");
   if (options.tcp) listen_tcp(options);
-  listen_unix(options.socket_path);
+  // Absolute: whoever reads the signpost has another working directory.
+  listen_unix(std::filesystem::absolute(options.socket_path).string());
   wire::Signpost here;
   here.protocol = wire::kProtocolVersion;
   here.software = version();
@@ -154,6 +155,10 @@ void Listener::listen_tcp(const ListenOptions& options) {
 }
 
 void Listener::listen_unix(const std::string& path) {
+  if (path.size() > kMaxSocketPath)
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("socket path {} has {} bytes; the system's limit is {}", path,
+                            path.size(), kMaxSocketPath));
   clear_stale_socket(path);
   std::error_code error;
   unix_.open(Unix{}, error);

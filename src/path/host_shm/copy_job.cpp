@@ -10,7 +10,8 @@ namespace kvferry::path::host {
 
 namespace {
 
-// A short transfer ends within it; sleeping and waking costs about as much.
+// After having helped, all that is left is the end of somebody else's last chunk: sleeping and
+// waking would cost about as much.
 constexpr auto kSpin = std::chrono::microseconds(50);
 
 void relax() {
@@ -22,17 +23,21 @@ void relax() {
 }  // namespace
 
 CopyJob::CopyJob(plan::Plan plan, Setup setup)
-    : chunks_(std::move(plan), setup.threads),
+    : chunks_(std::move(plan), setup.threads->count()),
       mover_(std::move(setup.mover)),
       direction_(setup.direction),
-      threads_(setup.threads),
+      threads_(std::move(setup.threads)),
       pending_(chunks_.count()),
       on_quiet_(std::move(setup.quiet)) {}
 
-bool CopyJob::begin() {
-  if (chunks_.count() > 0) return true;
-  end();
-  return false;
+std::shared_ptr<CopyJob> CopyJob::start(plan::Plan plan, Setup setup) {
+  auto job = std::make_shared<CopyJob>(std::move(plan), std::move(setup));
+  if (job->chunks_.count() == 0) {
+    job->end();
+  } else {
+    job->threads_->post(job);
+  }
+  return job;
 }
 
 bool CopyJob::step() noexcept {
@@ -103,16 +108,18 @@ std::optional<JobResult> CopyJob::poll() {
 }
 
 bool CopyJob::wait_until(std::chrono::steady_clock::time_point until) {
-  const auto spin_until = std::min(until, std::chrono::steady_clock::now() + kSpin);
-  while (!quiet() && std::chrono::steady_clock::now() < spin_until) relax();
   if (quiet()) return true;
+  if (threads_->help(*this, until)) {
+    const auto spin_until = std::min(until, std::chrono::steady_clock::now() + kSpin);
+    while (!quiet() && std::chrono::steady_clock::now() < spin_until) relax();
+  }
   std::unique_lock lock(mutex_);
   return ended_.wait_until(lock, until, [&] { return quiet(); });
 }
 
 std::string CopyJob::method() const {
-  return fmt::format("{}, {} thread{}", mover_->name(direction_), threads_,
-                     threads_ == 1 ? "" : "s");
+  const unsigned threads = threads_->count();
+  return fmt::format("{}, {} thread{}", mover_->name(direction_), threads, threads == 1 ? "" : "s");
 }
 
 }  // namespace kvferry::path::host

@@ -26,14 +26,13 @@ class CopyJob final : public Job, public CopyWork {
   struct Setup {
     std::shared_ptr<PieceMover> mover;
     Direction direction = Direction::pull;
-    unsigned threads = 1;
+    std::shared_ptr<CopyThreads> threads;  // started
     std::function<void()> quiet;
   };
   CopyJob(plan::Plan plan, Setup setup);
 
-  // To be called once, when the caller holds the job by a shared_ptr: a job of no bytes ends here.
-  // True: there is work to post.
-  bool begin();
+  // Posts a job to its threads; one of no bytes ends at once.
+  static std::shared_ptr<CopyJob> start(plan::Plan plan, Setup setup);
 
   bool step() noexcept override;
   void abort(ErrorCode why) noexcept override;
@@ -53,7 +52,7 @@ class CopyJob final : public Job, public CopyWork {
   const Chunks chunks_;
   const std::shared_ptr<PieceMover> mover_;
   const Direction direction_;
-  const unsigned threads_;
+  const std::shared_ptr<CopyThreads> threads_;
   const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
 
   std::atomic<std::uint64_t> next_{0};

@@ -68,16 +68,13 @@ class GatedMover : public PieceMover {
 
 class CopyJobs : public testing::Test {
  protected:
-  explicit CopyJobs(unsigned threads = 2) : threads_(threads) { threads_.start(); }
+  CopyJobs() { threads_->start(); }
 
   std::shared_ptr<CopyJob> start(const plan::Plan& plan, std::shared_ptr<PieceMover> mover = {}) {
     if (!mover) mover = std::make_shared<MappedMover>();
-    auto job =
-        std::make_shared<CopyJob>(plan, CopyJob::Setup{.mover = std::move(mover),
-                                                       .threads = threads_.count(),
-                                                       .quiet = [count = quiet_] { ++*count; }});
-    if (job->begin()) threads_.post(job);
-    return job;
+    return CopyJob::start(
+        plan,
+        {.mover = std::move(mover), .threads = threads_, .quiet = [count = quiet_] { ++*count; }});
   }
 
   static JobResult finish(CopyJob& job) {
@@ -92,7 +89,7 @@ class CopyJobs : public testing::Test {
   }
 
   std::shared_ptr<std::atomic<int>> quiet_ = std::make_shared<std::atomic<int>>(0);
-  CopyThreads threads_;
+  std::shared_ptr<CopyThreads> threads_ = std::make_shared<CopyThreads>(2);
 };
 
 TEST_F(CopyJobs, MoveScatteredRowsOfAnySize) {

@@ -37,28 +37,53 @@ struct CopyThreads::Queue {
   std::condition_variable wake;
   Works works;
   Works background;
-  bool in_background = false;  // a thread is
+  unsigned limit = 1;
+  unsigned busy = 0;           // threads in a step of a work
+  bool in_background = false;  // a thread is in a step of background
   bool stopping = false;
   std::vector<std::thread> threads;
 
-  bool background_ready() const { return !background.empty() && !in_background; }
+  bool work_ready() const { return !works.empty() && busy < limit; }
+  bool background_ready() const { return works.empty() && !background.empty() && !in_background; }
+
+  // The turn's work does one step outside the lock.
+  void step(std::unique_lock<std::mutex>& lock) {
+    auto work = take_turn(works);
+    ++busy;
+    lock.unlock();
+    const bool more = work->step();
+    lock.lock();
+    --busy;
+    if (!more) std::erase(works, work);
+    // The last handle of a work may run anyone's destructors: not under the lock.
+    lock.unlock();
+    work.reset();
+    lock.lock();
+  }
+
+  void step_background(std::unique_lock<std::mutex>& lock) {
+    auto work = take_turn(background);
+    in_background = true;
+    lock.unlock();
+    const bool more = work->step();
+    lock.lock();
+    in_background = false;
+    if (!more) std::erase(background, work);
+    lock.unlock();
+    work.reset();
+    lock.lock();
+  }
 
   void run() {
+    std::unique_lock lock(mutex);
     for (;;) {
-      std::unique_lock lock(mutex);
-      wake.wait(lock, [&] { return stopping || !works.empty() || background_ready(); });
+      wake.wait(lock, [&] { return stopping || work_ready() || background_ready(); });
       if (stopping) return;
-      const bool real = !works.empty();
-      auto work = take_turn(real ? works : background);
-      if (!real) in_background = true;
-      lock.unlock();
-      const bool more = work->step();
-      lock.lock();
-      if (!real) in_background = false;
-      if (!more) std::erase(real ? works : background, work);
-      lock.unlock();
-      // The last handle of a work may run anyone's destructors: not under the lock.
-      work.reset();
+      if (work_ready()) {
+        step(lock);
+      } else {
+        step_background(lock);
+      }
     }
   }
 };
@@ -66,7 +91,9 @@ struct CopyThreads::Queue {
 CopyThreads::CopyThreads(unsigned threads)
     : queue_(std::make_shared<Queue>()),
       count_(threads != 0 ? threads
-                          : std::clamp(std::thread::hardware_concurrency(), 1u, kMaxThreads)) {}
+                          : std::clamp(std::thread::hardware_concurrency(), 1u, kMaxThreads)) {
+  queue_->limit = count_;
+}
 
 CopyThreads::~CopyThreads() {
   std::vector<std::thread> threads;
@@ -111,6 +138,20 @@ void CopyThreads::post(std::shared_ptr<CopyWork> work) {
     queue_->works.push_back(std::move(work));
   }
   queue_->wake.notify_all();
+}
+
+bool CopyThreads::help(const CopyWork& work, std::chrono::steady_clock::time_point until) {
+  bool helped = false;
+  std::unique_lock lock(queue_->mutex);
+  while (queue_->works.size() == 1 && queue_->works.front().get() == &work &&
+         queue_->work_ready() && std::chrono::steady_clock::now() < until) {
+    queue_->step(lock);
+    helped = true;
+  }
+  // Our place is free again.
+  if (helped && queue_->work_ready()) queue_->wake.notify_one();
+  if (queue_->background_ready()) queue_->wake.notify_one();
+  return helped;
 }
 
 void CopyThreads::post_background(std::shared_ptr<CopyWork> work) {

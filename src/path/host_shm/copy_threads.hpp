@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <thread>
@@ -17,7 +18,8 @@ class CopyWork {
 };
 
 // Threads that copy. They start with the first work and sleep when there is none. Several works
-// share them step by step, in turn. Thread-safe.
+// share them step by step, in turn. At most count() threads copy at once, those that help included.
+// Thread-safe.
 //
 // May be destroyed by one of its own threads (a completion that drops the last handle of all): that
 // one ends on its own.
@@ -34,6 +36,11 @@ class CopyThreads {
   void start();
   // Requires: start() has returned.
   void post(std::shared_ptr<CopyWork> work);
+  // The calling thread takes steps of `work` in the place of one of the threads, until `until`, as
+  // long as it is the only work there is: it is awake already, and waking a thread costs as much as
+  // copying half a megabyte. Several works are left to the threads, which take turns.
+  // Returns whether it took any.
+  bool help(const CopyWork& work, std::chrono::steady_clock::time_point until);
   // Done when there is nothing else to do, by one thread at a time, so that a transfer that starts
   // meanwhile finds the others free.
   void post_background(std::shared_ptr<CopyWork> work);

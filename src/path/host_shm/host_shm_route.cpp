@@ -38,13 +38,10 @@ HostShmRoute::HostShmRoute(Setup setup)
 std::shared_ptr<Job> HostShmRoute::start(plan::Plan plan, const JobOptions& options,
                                          std::function<void()> quiet) {
   check(options, setup_.writable);
-  auto job =
-      std::make_shared<CopyJob>(std::move(plan), CopyJob::Setup{.mover = setup_.mover,
-                                                                .direction = options.direction,
-                                                                .threads = setup_.threads->count(),
-                                                                .quiet = std::move(quiet)});
-  if (job->begin()) setup_.threads->post(job);
-  return job;
+  return CopyJob::start(std::move(plan), {.mover = setup_.mover,
+                                          .direction = options.direction,
+                                          .threads = setup_.threads,
+                                          .quiet = std::move(quiet)});
 }
 
 }  // namespace kvferry::path::host

@@ -1,0 +1,161 @@
+#include "path/cuda_ipc/choose.hpp"
+
+#include <gtest/gtest.h>
+
+namespace kvferry::path {
+namespace {
+
+using kernels::Family;
+
+// Blocks of 64 KiB in 40 layers, one 2D copy a block.
+ChooseInput scattered(Link link, std::uint32_t blocks, std::uint64_t row_bytes = 65536) {
+  ChooseInput in;
+  in.row_bytes = row_bytes;
+  in.blocks = blocks;
+  in.planes = 40;
+  in.engine_copies = blocks;
+  in.link = link;
+  return in;
+}
+
+TEST(Choose, ScatteredOverNvlinkIsTma) {
+  const Choice c = choose(scattered(Link::peer, 64));
+  EXPECT_FALSE(c.engine);
+  EXPECT_EQ(c.launch.family, Family::tma);
+  EXPECT_EQ(c.launch.ctas, 24u);
+  EXPECT_EQ(c.launch.chunk_bytes, 8192u);
+  EXPECT_EQ(describe(c, scattered(Link::peer, 64)), "kernel tma, 24 SMs");
+}
+
+TEST(Choose, SmallBlocksOverNvlinkAreTma) {
+  const Choice c = choose(scattered(Link::peer, 480, 8192));
+  EXPECT_EQ(c.launch.family, Family::tma);
+  EXPECT_EQ(c.launch.ctas, 24u);
+}
+
+TEST(Choose, BudgetOfSmsIsKept) {
+  for (const Link link : {Link::same_gpu, Link::peer, Link::host})
+    for (const std::uint32_t budget : {1u, 2u, 16u, 100u})
+      for (const std::uint32_t alignment : {1u, 8u, 16u})
+        for (const std::uint64_t row : {64u, 1024u, 8192u, 65536u}) {
+          ChooseInput in = scattered(link, 64, row);
+          in.copy = CopyMethod::kernel;
+          in.max_sms = budget;
+          in.alignment = alignment;
+          const Choice c = choose(in);
+          EXPECT_FALSE(c.engine);
+          EXPECT_GE(c.launch.ctas, 1u);
+          EXPECT_LE(c.launch.ctas, budget);
+        }
+}
+
+TEST(Choose, OneGpuLargeRowsArePlainSmallOnesTma) {
+  const Choice large = choose(scattered(Link::same_gpu, 64));
+  EXPECT_EQ(large.launch.family, Family::plain);
+  EXPECT_EQ(large.launch.ctas, 264u);
+  EXPECT_EQ(large.launch.threads, 512u);
+  EXPECT_EQ(large.launch.group, 512u);
+  EXPECT_EQ(large.launch.unroll, 4u);
+  EXPECT_EQ(large.launch.chunk_bytes, 65536u);
+  const Choice small = choose(scattered(Link::same_gpu, 480, 8192));
+  EXPECT_EQ(small.launch.family, Family::tma);
+  EXPECT_EQ(small.launch.ctas, 132u);
+}
+
+TEST(Choose, OneRunOverNvlinkIsOneEngineCopy) {
+  ChooseInput in = scattered(Link::peer, 1);
+  EXPECT_TRUE(choose(in).engine);
+  EXPECT_EQ(describe(choose(in), in), "copy engine 2D, 1 copy");
+  in = scattered(Link::peer, 64);
+  in.engine_copies = 1;
+  EXPECT_TRUE(choose(in).engine);
+}
+
+TEST(Choose, OnACallersStreamOnlyAnExplicitWordTakesTheEngine) {
+  ChooseInput in = scattered(Link::peer, 1);
+  in.ordered = true;
+  EXPECT_FALSE(choose(in).engine);
+  in.copy = CopyMethod::engine;
+  EXPECT_TRUE(choose(in).engine);
+}
+
+TEST(Choose, ContiguousPieceOnOneGpuIsAFlatCopy) {
+  ChooseInput in = scattered(Link::same_gpu, 64);
+  in.engine_copies = 1;
+  in.engine_flat = true;
+  EXPECT_TRUE(choose(in).engine);
+  EXPECT_EQ(choose(in).streams, 1u);
+}
+
+TEST(Choose, EngineOnOneGpuForks) {
+  ChooseInput in = scattered(Link::same_gpu, 64);
+  in.copy = CopyMethod::engine;
+  EXPECT_EQ(choose(in).streams, 4u);
+  in.link = Link::peer;
+  EXPECT_EQ(choose(in).streams, 1u);
+}
+
+TEST(Choose, MisalignedIsGenericWhateverElse) {
+  for (const Link link : {Link::same_gpu, Link::peer, Link::host})
+    for (const std::uint32_t alignment : {1u, 2u, 4u, 8u}) {
+      ChooseInput in = scattered(link, 64, 1000);
+      in.copy = CopyMethod::kernel;
+      in.alignment = alignment;
+      EXPECT_EQ(choose(in).launch.family, Family::generic);
+    }
+}
+
+TEST(Choose, NoTmaWhereTheDeviceHasNone) {
+  ChooseInput in = scattered(Link::peer, 64);
+  in.copy = CopyMethod::kernel;
+  in.compute_major = 8;
+  EXPECT_EQ(choose(in).launch.family, Family::plain);
+  in.compute_major = 12;  // has the instructions, but 99 KiB of shared memory
+  in.shared_bytes = 101376;
+  EXPECT_EQ(choose(in).launch.family, Family::plain);
+}
+
+TEST(Choose, HostMemoryIsNeverTma) {
+  ChooseInput in = scattered(Link::host, 64);
+  EXPECT_FALSE(choose(in).engine);
+  EXPECT_EQ(choose(in).launch.family, Family::plain);
+}
+
+TEST(Choose, LaunchesHoldTogetherForAnyRow) {
+  for (const Link link : {Link::same_gpu, Link::peer, Link::host})
+    for (const std::uint32_t budget : {0u, 16u})
+      for (const std::uint32_t blocks : {1u, 7u, 4000u})
+        for (std::uint64_t row = 1; row < (64u << 20); row = row * 3 + 1) {
+          ChooseInput in = scattered(link, blocks, row);
+          in.alignment = row % 16 == 0 ? 16 : 1;
+          in.copy = CopyMethod::kernel;
+          in.max_sms = budget;
+          const auto l = choose(in).launch;
+          EXPECT_EQ(l.chunk_bytes % 16, 0u);
+          EXPECT_GT(l.chunk_bytes, 0u);
+          EXPECT_LE(l.threads, 1024u);
+          EXPECT_EQ(l.threads % 32, 0u);
+          EXPECT_EQ(l.threads % l.group, 0u);
+          if (l.family == Family::tma) {
+            EXPECT_LE(l.chunk_bytes, kernels::kTmaStageBytes);
+          }
+        }
+}
+
+TEST(Choose, AlignmentSeesEveryAddress) {
+  plan::Plan p;
+  p.row_bytes = 4096;
+  p.planes = 2;
+  p.source = {{0x1000, 0x2000}, 4096, true, 0x1000};
+  p.target = {{0x1000, 0x9000}, 4096, false, 0};
+  EXPECT_EQ(alignment_of(p), 16u);
+  p.target.plane_base[1] += 4;
+  EXPECT_EQ(alignment_of(p), 4u);
+  p.source.plane_stride += 2;
+  EXPECT_EQ(alignment_of(p), 2u);
+  p.row_bytes = 4095;
+  EXPECT_EQ(alignment_of(p), 1u);
+}
+
+}  // namespace
+}  // namespace kvferry::path
