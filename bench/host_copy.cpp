@@ -138,46 +138,62 @@ int measure(const Pool& theirs, unsigned repetitions, unsigned threads) {
   const auto route = host_shm.open(ours.state(), describe(theirs, ::getppid()));
   const double open_s = seconds_since(connecting);
   const std::uint64_t bytes = kBlocksMoved * theirs.shape().layers * theirs.shape().block_bytes();
-  const auto pull = plan::make_plan(route->remote(), route->local(), scattered(theirs.blocks(), 1),
+  const auto pull = plan::make_plan(route->remote(), route->local(), scattered(theirs.blocks(), 3),
                                     scattered(theirs.blocks(), 2), {});
-  const auto push = plan::make_plan(route->local(), route->remote(), scattered(theirs.blocks(), 3),
+  const auto push = plan::make_plan(route->local(), route->remote(), scattered(theirs.blocks(), 1),
                                     scattered(theirs.blocks(), 4), {});
 
   const auto from = Pool::allocate(Device::host(), theirs.shape(), kBlocksMoved);
   const auto to = Pool::allocate(Device::host(), theirs.shape(), kBlocksMoved);
   Crew crew(threads);
-  const auto contiguous = [&](void (*copy)(std::span<const path::host::Piece>) noexcept) {
-    return crew.time([&](unsigned i) {
-      const std::uint64_t share = bytes / threads, at = i * share;
-      const path::host::Piece piece{reinterpret_cast<std::uintptr_t>(from.layer(0)) + at,
-                                    reinterpret_cast<std::uintptr_t>(to.layer(0)) + at,
-                                    i + 1 == threads ? bytes - at : share};
-      copy({&piece, 1});
+  // In `shares` equal parts, taken in turn: one a thread is what anyone would write; more of them
+  // forgive a core that others keep busy.
+  const auto contiguous = [&](auto copy, std::uint64_t shares) {
+    std::atomic<std::uint64_t> next{0};
+    const std::uint64_t share = bytes / shares;
+    return crew.time([&](unsigned) {
+      for (std::uint64_t i = next++; i < shares; i = next++) {
+        const path::host::Piece piece{reinterpret_cast<std::uintptr_t>(from.layer(0)) + i * share,
+                                      reinterpret_cast<std::uintptr_t>(to.layer(0)) + i * share,
+                                      i + 1 == shares ? bytes - i * share : share};
+        copy({&piece, 1});
+      }
     });
   };
   const auto copies = path::host::streaming_copies();
+  const auto streaming = copies.front().name;
+  constexpr std::size_t kReferences = 4;
   Row rows[] = {
-      {"contiguous memcpy", [&] { return contiguous(copies.back().copy); }},
-      {fmt::format("contiguous {}", copies.front().name),
-       [&] { return contiguous(copies.front().copy); }},
+      {"contiguous memcpy", [&] { return contiguous(copies.back().copy, threads); }},
+      {"contiguous memcpy, 40 shares", [&] { return contiguous(copies.back().copy, 40); }},
+      {fmt::format("contiguous {}", streaming),
+       [&] { return contiguous(copies.front().copy, threads); }},
+      {fmt::format("contiguous {}, 40 shares", streaming),
+       [&] { return contiguous(copies.front().copy, 40); }},
       {"scattered pull, host_shm", [&] { return transfer(*route, pull, Direction::pull); }},
       {"scattered push, host_shm", [&] { return transfer(*route, push, Direction::push); }},
   };
+  // In another order every time: what ran before leaves its mark on caches and threads.
+  std::mt19937 random(5);
+  std::vector<std::size_t> order(std::size(rows));
+  std::iota(order.begin(), order.end(), 0u);
   for (unsigned i = 0; i < repetitions + 3; ++i) {
-    for (Row& row : rows) {
-      const double seconds = row.run();
-      if (i >= 3) row.seconds.push_back(seconds);  // the first few warm up
+    std::ranges::shuffle(order, random);
+    for (const std::size_t row : order) {
+      const double seconds = rows[row].run();
+      if (i >= 3) rows[row].seconds.push_back(seconds);  // the first few warm up
     }
   }
-  const double best = std::min(median(rows[0].seconds), median(rows[1].seconds));
+  double best = 1e9;
+  for (std::size_t i = 0; i < kReferences; ++i) best = std::min(best, median(rows[i].seconds));
   fmt::print(
       "{} rows of {} KiB, {} threads, {} interleaved repetitions; route opened in {:.2f} ms\n",
       kBlocksMoved * theirs.shape().layers, theirs.shape().block_bytes() >> 10, threads,
       repetitions, open_s * 1e3);
-  fmt::print("{:<32} {:>10} {:>8} {:>16}\n", "", "median ms", "GB/s", "of the best ref.");
+  fmt::print("{:<40} {:>10} {:>8} {:>16}\n", "", "median ms", "GB/s", "of the best ref.");
   for (const Row& row : rows) {
     const double s = median(row.seconds);
-    fmt::print("{:<32} {:>10.3f} {:>8.2f} {:>15.1f}%\n", row.name, s * 1e3,
+    fmt::print("{:<40} {:>10.3f} {:>8.2f} {:>15.1f}%\n", row.name, s * 1e3,
                static_cast<double>(bytes) / s / 1e9, 100 * best / s);
   }
   return 0;

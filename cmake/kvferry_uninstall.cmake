@@ -1,6 +1,6 @@
 # cmake -DBUILD=<build directory> -P kvferry_uninstall.cmake
 # Removes the files the last `cmake --install` wrote, then the directories below its prefix that this left empty.
-cmake_minimum_required(VERSION 3.25)
+cmake_minimum_required(VERSION 3.24)
 set(manifest "${BUILD}/install_manifest.txt")
 if(NOT EXISTS "${manifest}")
   message(FATAL_ERROR "kvferry: nothing to uninstall: ${manifest} does not exist (`cmake --install` writes it)")

@@ -5,42 +5,22 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <cstring>
-#include <exception>
-#include <mutex>
-#include <system_error>
-#include <thread>
 
 #include "kvferry/error.hpp"
 #include "memory/available_memory.hpp"
 #include "memory/mapped_range.hpp"
 #include "memory/pool_impl.hpp"
+#include "memory/prefault.hpp"
 
 namespace kvferry::memory {
 
 namespace {
 
-// What the rest of the process (and page tables, 1/512 of the pool) may need meanwhile.
-constexpr std::uint64_t kReserveBytes = 64ull << 20;
-// Between two looks at how much memory is left: two servers starting at once both see it free.
-constexpr std::uint64_t kPrefaultSlice = 64ull << 20;
-constexpr unsigned kMaxPrefaultThreads = 8;
-
 std::uint64_t page_bytes() {
   static const auto bytes = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
   return bytes;
-}
-
-[[noreturn]] void too_little(std::uint64_t bytes, std::string_view why) {
-  const auto available = available_host_bytes();
-  throw Error(
-      ErrorCode::resource,
-      fmt::format("cannot allocate {} bytes of host memory: {} ({} bytes available); ask for fewer "
-                  "blocks or free memory",
-                  bytes, why, available ? fmt::to_string(*available) : "unknown"));
 }
 
 // Before anything is touched: the OOM killer gives no error to catch.
@@ -59,51 +39,6 @@ void check_room(std::uint64_t bytes) {
   }
 }
 
-void prefault_slice(std::byte* base, std::uint64_t slice, std::uint64_t bytes) {
-  const auto available = available_host_bytes();
-  if (available && *available < slice + kReserveBytes) {
-    too_little(bytes, "memory ran out while it was being prefaulted");
-  }
-  if (::madvise(base, slice, MADV_POPULATE_WRITE) == 0) return;
-  if (errno != EINVAL) too_little(bytes, std::strerror(errno));
-  // Linux before 5.14 has no MADV_POPULATE_WRITE.
-  for (std::uint64_t i = 0; i < slice; i += page_bytes()) {
-    *static_cast<volatile std::byte*>(base + i) = std::byte{0};
-  }
-}
-
-// Faults every page in: the kernel clears about 3 GB/s a thread, so a large pool gets several.
-void prefault(std::byte* base, std::uint64_t bytes) {
-  const std::uint64_t slices = (bytes + kPrefaultSlice - 1) / kPrefaultSlice;
-  std::atomic<std::uint64_t> next{0};
-  std::mutex mutex;
-  std::exception_ptr failure;
-  const auto work = [&] {
-    for (std::uint64_t i = next++; i < slices; i = next++) {
-      try {
-        const std::uint64_t at = i * kPrefaultSlice;
-        prefault_slice(base + at, std::min(kPrefaultSlice, bytes - at), bytes);
-      } catch (...) {
-        next = slices;
-        const std::lock_guard lock(mutex);
-        failure = std::current_exception();
-      }
-    }
-  };
-  const auto threads = static_cast<unsigned>(std::min<std::uint64_t>(
-      {slices / 4, std::thread::hardware_concurrency(), kMaxPrefaultThreads}));
-  {
-    std::vector<std::jthread> others;
-    try {
-      for (unsigned i = 1; i < threads; ++i) others.emplace_back(work);
-    } catch (const std::system_error&) {
-      // No more threads to be had: those there are do it all.
-    }
-    work();
-  }
-  if (failure) std::rethrow_exception(failure);
-}
-
 class HostAllocation final : public Region {
  public:
   HostAllocation(std::uint64_t bytes, bool writable) {
@@ -112,11 +47,10 @@ class HostAllocation final : public Region {
     if (::ftruncate(fd.get(), static_cast<off_t>(bytes)) != 0) {
       too_little(bytes, fmt::format("ftruncate: {}", std::strerror(errno)));
     }
-    void* address = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
-    if (address == MAP_FAILED) too_little(bytes, fmt::format("mmap: {}", std::strerror(errno)));
-    range_ = MappedRange(address, bytes);
-    // Where the administrator allows huge pages for shared memory ("advise"); otherwise no effect.
-    ::madvise(address, bytes, MADV_HUGEPAGE);
+    range_ = map_shared(fd.get(), 0, bytes, true);
+    if (range_.address() == nullptr) {
+      too_little(bytes, fmt::format("mmap: {}", std::strerror(errno)));
+    }
     prefault(range_.address(), bytes);
     seal(fd.get(), writable);
     base_ = range_.address();
@@ -221,9 +155,8 @@ std::unique_ptr<Mapping> map_host(const RegionOffer& region, std::span<const Uni
   }
   check_memfd(fds[0].get(), chunk);
   const std::uint64_t skip = chunk.offset % page_bytes();
-  void* address = ::mmap(nullptr, chunk.bytes + skip, writable ? PROT_READ | PROT_WRITE : PROT_READ,
-                         MAP_SHARED, fds[0].get(), static_cast<off_t>(chunk.offset - skip));
-  if (address == MAP_FAILED) {
+  MappedRange range = map_shared(fds[0].get(), chunk.offset - skip, chunk.bytes + skip, writable);
+  if (range.address() == nullptr) {
     const int error = errno;
     if (error == EPERM || error == EACCES) {
       throw Error(ErrorCode::refused, "the peer's memory is sealed against writing");
@@ -233,7 +166,7 @@ std::unique_ptr<Mapping> map_host(const RegionOffer& region, std::span<const Uni
                             "vm.max_map_count",
                             chunk.bytes, std::strerror(error)));
   }
-  return std::make_unique<HostMapping>(MappedRange(address, chunk.bytes + skip), skip);
+  return std::make_unique<HostMapping>(std::move(range), skip);
 }
 
 }  // namespace kvferry::memory

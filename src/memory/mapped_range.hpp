@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <utility>
 
 namespace kvferry::memory {
@@ -31,5 +32,11 @@ class MappedRange {
   std::byte* address_ = nullptr;
   std::size_t bytes_ = 0;
 };
+
+inline constexpr std::uint64_t kHugePage = 2ull << 20;
+
+// Maps a file shared, at an address as far from a huge page's start as the offset is: only then can
+// the kernel map huge pages of the file as such. Empty, with errno set, when it cannot.
+MappedRange map_shared(int fd, std::uint64_t offset, std::uint64_t bytes, bool writable);
 
 }  // namespace kvferry::memory

@@ -161,6 +161,17 @@ void NodeImpl::deliver(Notice notice) {
                     EventQueue::kMaxNotices));
 }
 
+void NodeImpl::transfer_began() {
+  std::lock_guard lock(mutex_);
+  ++transfers_;
+}
+
+void NodeImpl::transfer_over() {
+  std::lock_guard lock(mutex_);
+  --transfers_;
+  peers_changed_.notify_all();
+}
+
 void NodeImpl::shutdown() noexcept {
   std::vector<Watched> watched;
   {
@@ -177,14 +188,21 @@ void NodeImpl::shutdown() noexcept {
   });
   for (const auto& peer : peers()) peer->close();  // with a goodbye
   {
-    // Every peer says goodbye and reads its own end; a peer that does not read ours is cut off by
-    // flush_and_close().
+    // Transfers whose peer has died were aborted then, and end soon.
     std::unique_lock lock(mutex_);
+    peers_changed_.wait(lock, [this] { return transfers_ == 0; });
+    // Every peer says goodbye and reads its own end; one that does not read ours is cut off by
+    // flush_and_close().
     peers_changed_.wait_for(lock, std::chrono::seconds(3), [this] { return peers_.empty(); });
   }
   work_.reset();
   io_->stop();
   thread_.join();
+  // What was posted too late for the thread, here: routes are released in it, and what they post in
+  // turn.
+  io_->restart();
+  while (io_->poll() > 0) {
+  }
   // Sockets go before their context; handlers and coroutines that never ran may hold this node, and
   // go with it.
   listener_.reset();

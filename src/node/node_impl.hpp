@@ -59,6 +59,10 @@ class NodeImpl : public std::enable_shared_from_this<NodeImpl> {
   void log(LogLevel level, std::string_view text) const;
   void tell(const PeerEvent& event) const;
   void deliver(Notice notice);
+  // Transfers of every peer, those that have died included: shutdown() waits for the last words of
+  // each.
+  void transfer_began();
+  void transfer_over();
 
  private:
   struct Served {
@@ -90,10 +94,11 @@ class NodeImpl : public std::enable_shared_from_this<NodeImpl> {
   std::thread thread_;
 
   mutable std::mutex mutex_;
-  std::condition_variable peers_changed_;
+  std::condition_variable peers_changed_;  // or transfers_
   bool closing_ = false;
   std::uint32_t next_pool_ = 1;
   std::uint64_t next_peer_ = 1;
+  std::size_t transfers_ = 0;
   std::vector<Served> served_;
   std::vector<Watched> watched_;
   std::vector<std::shared_ptr<PeerImpl>> peers_;

@@ -129,11 +129,15 @@ std::shared_ptr<TransferImpl> PeerImpl::start(const Request& request, const Pool
     if (!alive_) throw Error(ErrorCode::unreachable, end_reason_);
     running_.insert(transfer);
   }
+  const auto node = this->node();
+  node->transfer_began();
   try {
     transfer->begin(opened.route, std::move(plan));
   } catch (...) {
+    node->transfer_over();
     std::lock_guard lock(mutex_);
     running_.erase(transfer);
+    idle_.notify_all();
     throw;
   }
   if (options.deadline) arm_deadline(transfer);
@@ -152,6 +156,7 @@ void PeerImpl::ended(TransferImpl& transfer, std::shared_ptr<path::Route> route,
     std::lock_guard lock(mutex_);
     running_.erase(transfer.shared_from_this());
     idle_.notify_all();
+    if (node) node->transfer_over();
   });
   if (!node) return;
   asio::post(node->io(),

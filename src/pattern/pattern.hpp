@@ -110,11 +110,6 @@ Mismatch check(const Pool& pool, const std::vector<BlockSpec>& blocks, LayerRang
 
 namespace detail {
 // Device halves, in cuda_pattern.cpp and cuda_pattern.cu.
-struct DeviceView {
-  const std::uint64_t* plane_base = nullptr;  // device array: planes
-  std::uint64_t block_stride = 0;
-  std::uint32_t parts = 1, first_layer = 0, layers = 0;
-};
 void fill_cuda(const Pool& pool, const std::vector<BlockSpec>& blocks, LayerRange layers);
 Mismatch check_cuda(const Pool& pool, const std::vector<BlockSpec>& blocks, LayerRange layers);
 }  // namespace detail

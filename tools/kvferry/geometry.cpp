@@ -27,7 +27,7 @@ struct CloseFile {
 std::string read_config(const std::string& path) {
   const auto fail = [&](const std::string& why) {
     return Error(ErrorCode::invalid_argument,
-                 fmt::format("--model: cannot read {}: {}", quote(path), why));
+                 fmt::format("--model: cannot read {}: {}", quote_path(path), why));
   };
   struct stat info{};
   if (::stat(path.c_str(), &info) != 0) throw fail(std::strerror(errno));
@@ -46,7 +46,7 @@ CacheShape resolve_shape(const GeometryOptions& options) {
   // block_tokens and dtype that the config does not say come from here.
   if (!options.model.empty()) {
     const std::string text = read_config(options.model);
-    shape = naming_option("--model " + quote(options.model),
+    shape = naming_option("--model " + quote_path(options.model),
                           [&] { return shape_from_model_config(text, shape); });
   }
   if (options.layers) shape.layers = *options.layers;

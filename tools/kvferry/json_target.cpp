@@ -16,7 +16,7 @@ namespace kvferry::cli {
 namespace {
 
 std::string reason(const std::string& path) {
-  return fmt::format("--json: cannot write {}: {}", quote(path), std::strerror(errno));
+  return fmt::format("--json: cannot write {}: {}", quote_path(path), std::strerror(errno));
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <exception>
@@ -28,6 +29,13 @@ constexpr int kInterrupted = 130;
 
 int exit_code_of(ErrorCode code) {
   return code == ErrorCode::cancelled ? kInterrupted : static_cast<int>(code);
+}
+
+// As a key: "invalid_argument".
+std::string code_name(ErrorCode code) {
+  std::string name(to_string(code));
+  std::replace(name.begin(), name.end(), ' ', '_');
+  return name;
 }
 
 // What a command's common parts are, whichever it is.
@@ -62,8 +70,10 @@ void print_error(const Selected& selected, const Failure& failure) {
 }
 
 // Runs the command; what it throws becomes a Failure.
-std::optional<Failure> attempt(const CommandLine& line, Context& context) {
+std::optional<Failure> attempt(const CommandLine& line, const std::string& json_path,
+                               std::optional<JsonTarget>& json, Context& context) {
   try {
+    if (!json_path.empty()) json.emplace(json_path);
     dispatch(line, context);
     return std::nullopt;
   } catch (const Error& error) {
@@ -72,7 +82,7 @@ std::optional<Failure> attempt(const CommandLine& line, Context& context) {
       context.out.line("{}: ended before it was ready", context.interrupts.name());
       return std::nullopt;
     }
-    return Failure{std::string(to_string(error.code())), exit_code_of(error.code()), error.what()};
+    return Failure{code_name(error.code()), exit_code_of(error.code()), error.what()};
   } catch (const std::bad_alloc&) {
     return Failure{"resource", kResource, "out of memory"};
   } catch (const std::exception& error) {
@@ -85,15 +95,14 @@ int run(const CommandLine& line) {
   const Interrupts interrupts;  // before any other thread
   // A client or a reader of our output that went away is an error to handle, not a reason to die.
   std::signal(SIGPIPE, SIG_IGN);
-  std::optional<JsonTarget> json;
-  if (!selected.json.empty()) json.emplace(selected.json);
   Output out(selected.json == "-" ? stderr : stdout);
   RunReport report;
   report.command = selected.name;
   report.options = selected.options;
   report.move = selected.move;
   Context context{out, interrupts, report, make_log(selected.options->debug)};
-  report.failure = attempt(line, context);
+  std::optional<JsonTarget> json;
+  report.failure = attempt(line, selected.json, json, context);
   out.progress().clear();
   if (report.failure) print_error(selected, *report.failure);
   if (json) json->write(to_json(report));

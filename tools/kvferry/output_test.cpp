@@ -104,15 +104,25 @@ PeerEvent served(Direction direction) {
 
 TEST(PeerEvents, are_counted_also_where_their_lines_are_dropped) {
   PeerEvents events;
-  for (std::size_t i = 0; i < PeerEvents::kMax + 5; ++i) events.push(served(Direction::pull));
+  constexpr std::size_t kMax = PeerEvents::kMaxServed;
+  for (std::size_t i = 0; i < kMax + 5; ++i) events.push(served(Direction::pull));
   events.push(served(Direction::push));
+  events.push(PeerEvent{});  // somebody connected: still has its line
   const auto batch = events.take();
-  EXPECT_EQ(batch.events.size(), PeerEvents::kMax);
+  EXPECT_EQ(batch.events.size(), kMax + 1);
+  EXPECT_EQ(batch.events.back().kind, PeerEvent::Kind::connected);
   EXPECT_EQ(batch.dropped, 6u);
   EXPECT_EQ(events.take().events.size(), 0u);
-  EXPECT_EQ(events.totals().pulls, PeerEvents::kMax + 5);
+  EXPECT_EQ(events.totals().clients, 1u);
+  EXPECT_EQ(events.totals().pulls, kMax + 5);
   EXPECT_EQ(events.totals().pushes, 1u);
-  EXPECT_EQ(events.totals().bytes, 10 * (PeerEvents::kMax + 6));
+  EXPECT_EQ(events.totals().bytes, 10 * (kMax + 6));
+}
+
+TEST(PeerEvents, of_connections_are_bounded_too) {
+  PeerEvents events;
+  for (std::size_t i = 0; i < PeerEvents::kMax + 5; ++i) events.push(PeerEvent{});
+  EXPECT_EQ(events.take().events.size(), PeerEvents::kMax);
 }
 
 TEST(LineBudget, bounds_the_lines_of_a_second) {

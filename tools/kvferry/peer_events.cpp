@@ -25,7 +25,8 @@ void PeerEvents::push(const PeerEvent& event) {
         break;
       case PeerEvent::Kind::disconnected: break;
     }
-    if (events_.size() < kMax) {
+    const bool served = event.kind == PeerEvent::Kind::served;
+    if (events_.size() < (served ? kMaxServed : kMax)) {
       events_.push_back(event);
     } else {
       ++dropped_;

@@ -16,10 +16,12 @@ struct Totals {
 };
 
 // Brings a node's events to the main thread. push() never blocks for long and never grows without
-// end: past kMax waiting events it counts the event and drops its line. Thread-safe.
+// end: past so many waiting events it counts the event and drops its line. There is more room for
+// clients that come and go than for what they move, so that the first are not lost among the
+// latter. Thread-safe.
 class PeerEvents {
  public:
-  static constexpr std::size_t kMax = 1024;
+  static constexpr std::size_t kMaxServed = 1024, kMax = 2 * kMaxServed;
 
   // Throws: Error{resource}.
   PeerEvents();

@@ -4,10 +4,9 @@
 
 namespace kvferry::cli {
 
-std::string quote(std::string_view text) {
-  constexpr std::size_t kShown = 60;
+std::string quote(std::string_view text, std::size_t shown) {
   std::string out = "\"";
-  for (const char c : text.substr(0, kShown)) {
+  for (const char c : text.substr(0, shown)) {
     const auto byte = static_cast<unsigned char>(c);
     if (byte < 0x20 || byte > 0x7E || c == '"' || c == '\\') {
       out += fmt::format("\\x{:02x}", byte);
@@ -15,7 +14,7 @@ std::string quote(std::string_view text) {
       out += c;
     }
   }
-  out += text.size() > kShown ? "...\"" : "\"";
+  out += text.size() > shown ? "...\"" : "\"";
   return out;
 }
 

@@ -39,25 +39,37 @@ void print_event(const PeerEvent& event, Output& out) {
   }
 }
 
-void print_waiting(PeerEvents& queue, LineBudget& budget, Output& out) {
+// Clients that come and go are not lost among the lines of what they move.
+struct Budgets {
+  LineBudget clients, transfers;
+
+  bool waiting() const noexcept { return clients.waiting() || transfers.waiting(); }
+};
+
+void print_waiting(PeerEvents& queue, Budgets& budgets, Output& out) {
   const Clock::time_point now = Clock::now();
-  if (const std::uint64_t unprinted = budget.suppressed(now); unprinted > 0) {
-    out.line("... and {} more events", format_count(unprinted));
+  if (const std::uint64_t count = budgets.transfers.suppressed(now); count > 0) {
+    out.line("... and {} more transfers", format_count(count));
+  }
+  if (const std::uint64_t count = budgets.clients.suppressed(now); count > 0) {
+    out.line("... and {} more connections, refusals and disconnections", format_count(count));
   }
   const PeerEvents::Batch batch = queue.take();
   for (const PeerEvent& event : batch.events) {
-    if (budget.admit(now)) print_event(event, out);
+    const bool served = event.kind == PeerEvent::Kind::served;
+    if ((served ? budgets.transfers : budgets.clients).admit(now)) print_event(event, out);
   }
-  budget.suppress(batch.dropped);
+  // Hardly anything but transfers comes in such numbers.
+  budgets.transfers.suppress(batch.dropped);
 }
 
 void print_until_interrupted(PeerEvents& queue, Context& context) {
-  LineBudget budget;
+  Budgets budgets;
   while (!context.interrupts.requested()) {
     std::array<pollfd, 2> fds{{{context.interrupts.fd(), POLLIN, 0}, {queue.fd(), POLLIN, 0}}};
     // A pause only while lines wait for their second to end.
-    if (::poll(fds.data(), fds.size(), budget.waiting() ? 200 : -1) < 0 && errno != EINTR) break;
-    print_waiting(queue, budget, context.out);
+    if (::poll(fds.data(), fds.size(), budgets.waiting() ? 200 : -1) < 0 && errno != EINTR) break;
+    print_waiting(queue, budgets, context.out);
   }
 }
 
@@ -119,8 +131,8 @@ void run_serve(const ServeOptions& options, Context& context) {
         options.writable ? "writable" : "read-only", tcp, listen.socket_path);
     print_until_interrupted(queue, context);
   }
-  LineBudget budget;
-  print_waiting(queue, budget, context.out);
+  Budgets budgets;
+  print_waiting(queue, budgets, context.out);
   print_totals(queue.totals(), context);
 }
 

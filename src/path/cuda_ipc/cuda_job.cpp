@@ -24,8 +24,8 @@ CudaJob::CudaJob(Key, std::shared_ptr<Lane> lane, std::function<void()> quiet)
 }
 
 CudaJob::~CudaJob() {
-  if (slot_ != nullptr) {
-    // Not given back: posting failed. The stream may still hold work that reads the words.
+  if (slot_ != nullptr && posted_) {
+    // Posting failed half way. The stream may still hold work that reads the words.
     try {
       const cuda::DeviceGuard guard(lane_->device());
       slot_.reset();
@@ -33,6 +33,7 @@ CudaJob::~CudaJob() {
     }
     return;
   }
+  if (slot_ != nullptr) lane_->give_back(std::move(slot_));
   lane_->give_back(words_);
 }
 
@@ -65,6 +66,7 @@ std::shared_ptr<CudaJob> CudaJob::start(Setup setup) {
 
 void CudaJob::post(Setup& setup) {
   if (caller_) order_after_caller();
+  posted_ = true;
   posted_at_ = Clock::now();
   if (!setup.choice.engine) {
     launch_kernel(setup);
@@ -128,6 +130,7 @@ void CudaJob::undo_post() noexcept {
   {
     std::lock_guard lock(mutex_);
     quiet_ = nullptr;
+    if (!posted_) return;
     atomic(words_->abort).store(static_cast<std::uint32_t>(ErrorCode::failed));
   }
   // A kernel behind the caller's stream sees the abort word before it writes anything; waiting for

@@ -72,6 +72,7 @@ class CudaJob final : public Job, public std::enable_shared_from_this<CudaJob> {
   kernels::Words* words_ = nullptr;
   std::optional<CudaStream> caller_;
   std::optional<EngineWork> work_;
+  bool posted_ = false;  // something of ours may be in the slot's streams
   bool handshake_ = false;
   bool posting_ended_early_ = false;
   std::string method_;

@@ -1,0 +1,361 @@
+// What a transfer through the cuda_ipc route costs, from call to done, against one contiguous
+// cudaMemcpyAsync of the same bytes in the same run. Repetitions are interleaved, so that a busy
+// machine slows both alike.
+//
+//   bench_cuda_copy [--reps 15] [--only TEXT] [--json FILE] [--sweep]
+//
+// One process: pools on cuda:0 (same GPU), on cuda:0 and cuda:1 where there are two that reach each
+// other, and in host memory. Each case is checked to the byte once. --sweep times kernel shapes
+// instead, for tuning.
+
+#include <cuda_runtime_api.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <functional>
+#include <numeric>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "kernels/copy.hpp"
+#include "memory/cuda_check.hpp"
+#include "memory/cuda_device.hpp"
+#include "memory/cuda_handles.hpp"
+#include "path/cuda_ipc/cuda_ipc_path.hpp"
+#include "pattern/pattern.hpp"
+
+namespace {
+
+using namespace kvferry;
+using namespace std::chrono_literals;
+using Clock = std::chrono::steady_clock;
+
+struct Options {
+  int reps = 15;
+  std::string only, json;
+  bool sweep = false;
+};
+
+struct Case {
+  std::string name;
+  std::uint32_t block_tokens = 16;  // 4 KiB a token: 16 are 64 KiB
+  std::uint32_t count = 64;         // blocks of each of 40 layers
+  Direction direction = Direction::pull;
+  CopyMethod copy = CopyMethod::automatic;
+  std::uint32_t max_sms = 0;
+  bool contiguous = false;
+};
+
+struct Figures {
+  std::string pair, name, method;
+  double bytes = 0, median_us = 0, p99_us = 0, reference_us = 0;
+  bool right = false;
+};
+
+double percentile(std::vector<double> values, double p) {
+  std::ranges::sort(values);
+  const auto at = static_cast<std::size_t>(p * static_cast<double>(values.size() - 1) + 0.5);
+  return values[at];
+}
+
+double time_us(const std::function<void()>& work) {
+  const auto start = Clock::now();
+  work();
+  return std::chrono::duration<double, std::micro>(Clock::now() - start).count();
+}
+
+Pool make_pool(Device device, const CacheShape& shape, std::uint32_t blocks) {
+  PoolOptions options;
+  options.writable = true;
+  return Pool::allocate(device, shape, blocks, options);
+}
+
+path::RemoteEnd end_of(const Pool& pool) {
+  const auto& state = *pool.state();
+  path::RemoteEnd end;
+  end.offer.parts = state.parts;
+  end.offer.block_stride = state.block_stride;
+  end.offer.planes = state.planes;
+  for (const auto& region : state.regions) end.offer.regions.push_back(memory::offer(*region));
+  end.shape = state.shape;
+  end.blocks = state.blocks;
+  end.writable = true;
+  end.same_process = true;
+  return end;
+}
+
+std::vector<std::uint32_t> ids(const Case& c, std::uint32_t blocks, unsigned seed) {
+  std::vector<std::uint32_t> list(blocks);
+  std::iota(list.begin(), list.end(), 0u);
+  if (!c.contiguous) std::shuffle(list.begin(), list.end(), std::mt19937(seed));
+  list.resize(c.count);
+  return list;
+}
+
+// One contiguous copy between the same two pools' memory.
+void contiguous_copy(const Pool& from, const Pool& to, std::uint64_t bytes, cudaStream_t stream) {
+  cuda::check(cudaMemcpyAsync(to.layer(0), from.layer(0), bytes, cudaMemcpyDefault, stream),
+              "reference copy");
+  cuda::check(cudaStreamSynchronize(stream), "reference copy");
+}
+
+bool right(path::Route& route, const plan::Plan& plan, const path::JobOptions& job,
+           const Pool& from, const Pool& to, const std::vector<std::uint32_t>& from_ids,
+           const std::vector<std::uint32_t>& to_ids) {
+  std::vector<pattern::BlockSpec> source, all, wanted;
+  for (std::uint32_t b = 0; b < from.blocks(); ++b)
+    source.push_back({b, b, pattern::Fill::indexed, 1});
+  for (std::uint32_t b = 0; b < to.blocks(); ++b) all.push_back({b, b, pattern::Fill::indexed, 2});
+  wanted = all;
+  for (std::size_t i = 0; i < to_ids.size(); ++i)
+    wanted[to_ids[i]] = {to_ids[i], from_ids[i], pattern::Fill::indexed, 1};
+  pattern::fill(from, source, {});
+  pattern::fill(to, all, {});
+  const auto running = route.start(plan, job, [] {});
+  running->wait_until(Clock::now() + 20s);
+  return running->poll() && running->poll()->moved_all && pattern::check(to, wanted, {}).bytes == 0;
+}
+
+Figures measure(const Case& c, const std::string& pair, const Pool& remote, const Pool& local,
+                path::Route& route, int reps) {
+  const auto remote_ids = ids(c, remote.blocks(), 1);
+  const auto local_ids = ids(c, local.blocks(), 2);
+  const bool pull = c.direction == Direction::pull;
+  const plan::Plan plan =
+      plan::make_plan(pull ? route.remote() : route.local(), pull ? route.local() : route.remote(),
+                      pull ? remote_ids : local_ids, pull ? local_ids : remote_ids, {});
+  const Pool& from = pull ? remote : local;
+  const Pool& to = pull ? local : remote;
+  path::JobOptions job;
+  job.direction = c.direction;
+  job.copy = c.copy;
+  job.max_sms = c.max_sms;
+  Figures f{pair, c.name, "", static_cast<double>(plan.bytes()), 0, 0, 0, false};
+  f.right = right(route, plan, job, from, to, pull ? remote_ids : local_ids,
+                  pull ? local_ids : remote_ids);
+  const int device = local.device().is_cuda() ? local.device().ordinal : remote.device().ordinal;
+  const cuda::DeviceGuard guard(device);
+  const auto stream = cuda::Stream::create();
+  std::vector<double> ours, reference;
+  for (int i = -3; i < reps; ++i) {
+    const double theirs_us =
+        time_us([&] { contiguous_copy(from, to, plan.bytes(), stream.get()); });
+    plan::Plan copy = plan;
+    const double ours_us = time_us([&] {
+      const auto running = route.start(std::move(copy), job, [] {});
+      running->wait_until(Clock::now() + 20s);
+      f.method = running->method();
+    });
+    std::this_thread::sleep_for(200us);
+    if (i < 0) continue;
+    ours.push_back(ours_us);
+    reference.push_back(theirs_us);
+  }
+  f.median_us = percentile(ours, 0.5);
+  f.p99_us = percentile(ours, 0.99);
+  f.reference_us = percentile(reference, 0.5);
+  return f;
+}
+
+std::vector<Case> cases_for(bool host) {
+  std::vector<Case> cases = {
+      {"64 KiB x 64 pull", 16, 64, Direction::pull},
+      {"64 KiB x 64 push", 16, 64, Direction::push},
+      {"64 KiB x 64 pull, 16 SMs", 16, 64, Direction::pull, CopyMethod::automatic, 16},
+      {"64 KiB x 64 pull, engine", 16, 64, Direction::pull, CopyMethod::engine},
+      {"64 KiB x 64 push, engine", 16, 64, Direction::push, CopyMethod::engine},
+      {"64 KiB x 64 contiguous", 16, 64, Direction::pull, CopyMethod::automatic, 0, true},
+      {"64 KiB x 64 contiguous, kernel", 16, 64, Direction::pull, CopyMethod::kernel, 0, true},
+      {"8 KiB x 480 pull", 2, 480, Direction::pull},
+      {"8 KiB x 480 push", 2, 480, Direction::push},
+      {"64 KiB x 1 pull", 16, 1, Direction::pull},
+      {"64 KiB x 1 push", 16, 1, Direction::push},
+      {"64 KiB x 1 pull, kernel", 16, 1, Direction::pull, CopyMethod::kernel},
+      {"64 KiB x 1 pull, engine", 16, 1, Direction::pull, CopyMethod::engine},
+      {"64 KiB x 8 pull", 16, 8, Direction::pull},
+      {"64 KiB x 400 pull", 16, 400, Direction::pull},
+  };
+  if (host) std::erase_if(cases, [](const Case& c) { return c.count == 400; });
+  return cases;
+}
+
+void measure_pair(const std::string& name, Device remote, Device local, const Options& options,
+                  std::vector<Figures>& figures) {
+  path::CudaIpcPath path;
+  const bool host = !remote.is_cuda() || !local.is_cuda();
+  for (const std::uint32_t tokens : {16u, 2u}) {
+    const CacheShape shape = [&] {
+      CacheShape s;
+      s.block_tokens = tokens;
+      return s;
+    }();
+    const auto blocks =
+        static_cast<std::uint32_t>(shape.blocks_for(host ? 1ull << 30 : 4ull << 30));
+    const Pool theirs = make_pool(remote, shape, blocks);
+    const Pool ours = make_pool(local, shape, blocks);
+    const auto route = path.open(ours.state(), end_of(theirs));
+    for (const Case& c : cases_for(host)) {
+      if (c.block_tokens != tokens || (name + " " + c.name).find(options.only) == std::string::npos)
+        continue;
+      const int reps = c.count == 1 ? std::max(options.reps, 200) : options.reps;
+      const Figures f = measure(c, name, theirs, ours, *route, reps);
+      fmt::print(
+          "{:<12} {:<32} {:<26} {:>8.1f} MiB {:>9.1f} us (p99 {:>8.1f}) {:>7.1f} GB/s "
+          "{:>9.1f} us {:>6.1f} %{}\n",
+          f.pair, f.name, f.method, f.bytes / 1048576, f.median_us, f.p99_us,
+          f.bytes / f.median_us / 1e3, f.reference_us, 100 * f.reference_us / f.median_us,
+          f.right ? "" : "  WRONG BYTES");
+      std::fflush(stdout);
+      figures.push_back(f);
+    }
+  }
+}
+
+// Times a launch on its own, from call to done.
+struct Shape {
+  kernels::Launch launch;
+  double us = 0;
+};
+
+void sweep_plan(const std::string& name, const plan::Plan& plan, int device, double reference_us) {
+  const auto info = cuda::device_info(device);
+  const cuda::DeviceGuard guard(device);
+  const auto stream = cuda::Stream::create();
+  const auto words = cuda::PinnedBuffer::allocate(sizeof(kernels::Words));
+  auto* shared = new (words.data()) kernels::Words();
+  std::vector<Shape> shapes;
+  for (const std::uint32_t ctas : {8u, 12u, 16u, 20u, 24u, 32u, 48u, 66u, info.sm_count})
+    shapes.push_back({{kernels::Family::tma, ctas, kernels::kTmaThreads, 32, 4, 8192}, 0});
+  for (const std::uint32_t ctas :
+       {16u, 24u, 32u, 66u, info.sm_count, 2 * info.sm_count, 4 * info.sm_count, 8 * info.sm_count})
+    for (const std::uint32_t threads : {256u, 512u, 1024u})
+      for (const std::uint32_t chunk : {8192u, 16384u, 32768u, 65536u})
+        for (const std::uint32_t unroll : {4u, 8u}) {
+          const std::uint32_t group = std::clamp(chunk / 16 / unroll, 32u, threads);
+          shapes.push_back({{kernels::Family::plain, ctas, threads, group, unroll, chunk}, 0});
+        }
+  for (Shape& shape : shapes) {
+    std::vector<double> us;
+    for (int i = -2; i < 9; ++i) {
+      const double t = time_us([&] {
+        cuda::check(static_cast<cudaError_t>(kernels::launch_copy(
+                        plan, shape.launch, {shared, false}, {}, stream.get())),
+                    "launch");
+        cuda::check(cudaStreamSynchronize(stream.get()), "copy");
+      });
+      if (i >= 0) us.push_back(t);
+    }
+    shape.us = percentile(us, 0.5);
+  }
+  std::ranges::sort(shapes, {}, &Shape::us);
+  fmt::print("# {}: contiguous copy {:.1f} us\n", name, reference_us);
+  for (const std::uint32_t most : {UINT32_MAX, 24u, 16u}) {
+    int shown = 0;
+    for (const Shape& s : shapes) {
+      if (s.launch.ctas > most || shown++ == 8) continue;
+      fmt::print(
+          "  <= {:>10}: {:>8.1f} us {:>5.1f} %  {} ctas {} threads {} group {} unroll {} "
+          "chunk {}\n",
+          most, s.us, 100 * reference_us / s.us, to_string(s.launch.family), s.launch.ctas,
+          s.launch.threads, s.launch.group, s.launch.unroll, s.launch.chunk_bytes);
+    }
+  }
+}
+
+void sweep_pair(const std::string& name, Device remote, Device local) {
+  path::CudaIpcPath path;
+  for (const Case& c :
+       {Case{"64 KiB x 64", 16, 64}, Case{"8 KiB x 480", 2, 480}, Case{"64 KiB x 1", 16, 1}}) {
+    CacheShape shape;
+    shape.block_tokens = c.block_tokens;
+    const auto blocks = static_cast<std::uint32_t>(shape.blocks_for(4ull << 30));
+    const Pool theirs = make_pool(remote, shape, blocks);
+    const Pool ours = make_pool(local, shape, blocks);
+    const auto route = path.open(ours.state(), end_of(theirs));
+    const auto plan =
+        plan::make_plan(route->remote(), route->local(), ids(c, blocks, 1), ids(c, blocks, 2), {});
+    const cuda::DeviceGuard guard(local.ordinal);
+    const auto stream = cuda::Stream::create();
+    std::vector<double> reference;
+    for (int i = 0; i < 15; ++i)
+      reference.push_back(
+          time_us([&] { contiguous_copy(theirs, ours, plan.bytes(), stream.get()); }));
+    sweep_plan(name + " " + c.name, plan, local.ordinal, percentile(reference, 0.5));
+  }
+}
+
+void write_json(const std::vector<Figures>& figures, const std::string& file) {
+  std::FILE* out = std::fopen(file.c_str(), "w");
+  if (out == nullptr) {
+    fmt::print(stderr, "cannot write {}\n", file);
+    return;
+  }
+  fmt::print(out, "[\n");
+  for (std::size_t i = 0; i < figures.size(); ++i) {
+    const Figures& f = figures[i];
+    fmt::print(out,
+               "  {{\"pair\": \"{}\", \"case\": \"{}\", \"method\": \"{}\", \"bytes\": {:.0f}, "
+               "\"median_us\": {:.2f}, \"p99_us\": {:.2f}, \"gb_per_s\": {:.2f}, "
+               "\"contiguous_us\": {:.2f}, \"ratio\": {:.4f}, \"right\": {}}}{}\n",
+               f.pair, f.name, f.method, f.bytes, f.median_us, f.p99_us,
+               f.bytes / f.median_us / 1e3, f.reference_us, f.reference_us / f.median_us, f.right,
+               i + 1 < figures.size() ? "," : "");
+  }
+  fmt::print(out, "]\n");
+  std::fclose(out);
+}
+
+Options parse(int argc, char** argv) {
+  Options options;
+  for (int i = 1; i < argc; ++i) {
+    const std::string flag = argv[i];
+    const auto value = [&] { return std::string(i + 1 < argc ? argv[++i] : ""); };
+    if (flag == "--reps") options.reps = std::max(1, std::atoi(value().c_str()));
+    if (flag == "--only") options.only = value();
+    if (flag == "--json") options.json = value();
+    if (flag == "--sweep") options.sweep = true;
+  }
+  return options;
+}
+
+int run(const Options& options) {
+  std::string why;
+  const int devices = cuda_device_count(&why);
+  if (devices == 0) {
+    fmt::print("no usable GPU: {}\n", why);
+    return 77;
+  }
+  const bool two = devices > 1 && cuda::can_reach(0, 1);
+  if (options.sweep) {
+    sweep_pair("same GPU", Device::cuda(0), Device::cuda(0));
+    if (two) sweep_pair("peer GPU", Device::cuda(1), Device::cuda(0));
+    return 0;
+  }
+  std::vector<Figures> figures;
+  const auto pair = [&](const std::string& name, Device remote, Device local) {
+    measure_pair(name, remote, local, options, figures);
+  };
+  pair("same GPU", Device::cuda(0), Device::cuda(0));
+  if (two) pair("peer GPU", Device::cuda(1), Device::cuda(0));
+  pair("host to GPU", Device::host(), Device::cuda(0));
+  pair("GPU to host", Device::cuda(0), Device::host());
+  if (!options.json.empty()) write_json(figures, options.json);
+  const bool all_right = std::ranges::all_of(figures, &Figures::right);
+  return all_right ? 0 : 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(parse(argc, argv));
+  } catch (const std::exception& e) {
+    fmt::print(stderr, "bench_cuda_copy: {}\n", e.what());
+    return 6;
+  }
+}

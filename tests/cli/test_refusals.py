@@ -1,0 +1,131 @@
+"""What is refused, unreachable, too late or in the way: exit codes 3 to 6."""
+
+import os
+import socket
+
+import pytest
+from conftest import LARGE, SMALL, kvferry
+
+FIELDS = {
+    "layers": ("--layers", "3"),
+    "kv": ("--kv", "1"),
+    "kv_heads": ("--heads", "4"),
+    "head_dim": ("--dims", "32"),
+    "block_tokens": ("--block-size", "8"),
+    "dtype": ("--dtype", "fp16"),
+}
+
+
+def with_value(args, flag, value):
+    args = list(args)
+    if flag in args:
+        args[args.index(flag) + 1] = value
+        return args
+    return [*args, flag, value]
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_a_different_geometry_is_named_on_both_sides(start, field):
+    server = start.server(*SMALL)
+    flag, value = FIELDS[field]
+    result = server.pull(*with_value(SMALL, flag, value), "--input-tokens", "8")
+    assert result.returncode == 4
+    rows = [line.split() for line in result.stderr.splitlines()]
+    theirs = next(row for row in rows if row and row[0] == field)
+    assert theirs[1] == value
+    server.wait_for(r"^refused")
+    server.wait_for(rf"{field}\s+{theirs[2]}\s+{value}")
+    # It serves on.
+    assert server.pull(*SMALL).returncode == 0
+
+
+def test_a_pool_that_is_not_writable_cannot_be_pushed_into(start):
+    result = start.server(*SMALL).push(*SMALL, "--input-tokens", "8")
+    assert result.returncode == 4
+    assert "--writable" in result.stderr
+
+
+def test_a_path_that_cannot_work_is_refused(start):
+    result = start.server(*SMALL).pull(*SMALL, "--path", "cuda_ipc")
+    assert result.returncode == 4
+    assert "cuda_ipc" in result.stderr
+
+
+def test_beyond_this_host_needs_a_word(tmp_path):
+    result = kvferry("serve", *SMALL, "--ip", "0.0.0.0", "--port", "0", "--socket", str(tmp_path / "s"))
+    assert result.returncode == 4
+    assert "insecure" in result.stderr
+
+
+def test_nobody_there():
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+        result = kvferry("pull", *SMALL, "--port", str(port))
+    assert result.returncode == 3
+    assert str(port) in result.stderr
+    assert kvferry("pull", *SMALL, "--socket", "/nonexistent/kvferry.sock").returncode == 3
+
+
+def test_a_deadline_passes(start):
+    server = start.server(*LARGE)
+    result = server.pull(*LARGE, "--deadline", "1us")
+    assert result.returncode == 5
+    assert "transfer 1 of 1" in result.stderr
+    assert server.pull(*LARGE, "--deadline", "1m").returncode == 0
+
+
+def test_a_port_in_use(start, tmp_path):
+    server = start.server(*SMALL)
+    private = tmp_path / "second"
+    private.mkdir(mode=0o700)
+    result = kvferry("serve", *SMALL, "--port", server.port, "--socket", str(private / "s"))
+    assert result.returncode == 6
+    assert server.port in result.stderr
+
+
+def test_a_socket_in_use(start):
+    server = start.server(*SMALL)
+    result = kvferry("serve", *SMALL, "--port", "0", "--socket", server.socket)
+    assert result.returncode == 6
+    assert server.socket in result.stderr
+    assert server.pull(*SMALL).returncode == 0
+
+
+def test_more_memory_than_there_is():
+    result = kvferry("serve", "--device", "host", "--available-memory", "1000000", "--port", "0")
+    assert result.returncode == 6
+    assert "memory" in result.stderr
+
+
+def test_a_socket_directory_that_others_can_write(tmp_path):
+    tmp_path.chmod(0o777)
+    result = kvferry("serve", *SMALL, "--port", "0", "--socket", str(tmp_path / "kvferry.sock"), timeout=30)
+    assert result.returncode in (4, 6)
+    assert str(tmp_path) in result.stderr
+
+
+def test_an_open_runtime_directory_is_not_used(start, tmp_path):
+    open_dir = tmp_path / "run"
+    open_dir.mkdir(mode=0o755)
+    env = {**os.environ, "XDG_RUNTIME_DIR": str(open_dir)}
+    result = kvferry("serve", *SMALL, "--port", "0", "--ip", "not-an-address", env=env)
+    assert result.returncode != 0
+    assert list(open_dir.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "args, named",
+    [
+        (["--blocks", "0,5242"], "remote id 5242 (place 1"),
+        (["--blocks", "0,1", "--into", "7,7"], "local id 7 comes twice"),
+        (["--blocks", "0,1", "--into", "0,9999"], "local id 9999"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_ids_do_no_harm(start, args, named):
+    server = start.server(*SMALL)
+    result = server.pull(*SMALL, *args)
+    assert result.returncode == 2
+    assert named in result.stderr
+    assert server.pull(*SMALL).returncode == 0
