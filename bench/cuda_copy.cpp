@@ -227,7 +227,11 @@ void sweep_plan(const std::string& name, const plan::Plan& plan, int device, dou
   const cuda::DeviceGuard guard(device);
   const auto stream = cuda::Stream::create();
   const auto words = cuda::PinnedBuffer::allocate(sizeof(kernels::Words));
-  auto* shared = new (words.data()) kernels::Words();
+  const auto relay = cuda::DeviceBuffer::allocate(sizeof(std::uint32_t));
+  cuda::check(cudaMemset(relay.data(), 0, sizeof(std::uint32_t)), "clear the relay");
+  kernels::Control control;
+  control.words = new (words.data()) kernels::Words();
+  control.relay = reinterpret_cast<std::uint32_t*>(relay.data());
   std::vector<Shape> shapes;
   for (const std::uint32_t ctas : {8u, 12u, 16u, 20u, 24u, 32u, 48u, 66u, info.sm_count})
     shapes.push_back({{kernels::Family::tma, ctas, kernels::kTmaThreads, 32, 4, 8192}, 0});
@@ -242,9 +246,10 @@ void sweep_plan(const std::string& name, const plan::Plan& plan, int device, dou
   for (Shape& shape : shapes) {
     std::vector<double> us;
     for (int i = -2; i < 9; ++i) {
+      ++control.ticket;
       const double t = time_us([&] {
-        cuda::check(static_cast<cudaError_t>(kernels::launch_copy(
-                        plan, shape.launch, {shared, false}, {}, stream.get())),
+        cuda::check(static_cast<cudaError_t>(
+                        kernels::launch_copy(plan, shape.launch, control, {}, stream.get())),
                     "launch");
         cuda::check(cudaStreamSynchronize(stream.get()), "copy");
       });

@@ -48,7 +48,7 @@ struct Launch {
 struct Words {
   // Host to GPU: 0, or an ErrorCode: start nothing new. What a caller's stream reads as status.
   std::uint32_t abort = 0;
-  // GPU to host: a CTA has started (only written with `handshake`).
+  // GPU to host: the first CTA has started (only written with `handshake`).
   std::uint32_t started = 0;
   // GPU to host: a CTA left work undone because of `abort`.
   std::uint32_t stopped = 0;
@@ -68,10 +68,20 @@ struct Staging {
   std::byte* device = nullptr;
 };
 
+inline constexpr std::uint32_t kMaxTicket = (1u << 30) - 1;
+
 struct Control {
   Words* words = nullptr;
-  // Every CTA first says that it has started and then reads `abort`, so that the host knows of an
-  // aborted launch whether anything can still be written. Costs a round trip to the host.
+  // A word in device memory, zero at first, for one launch after the other: the first CTA reads
+  // `abort` and passes it on here. Were every CTA to read the host's word, their reads of one
+  // address would queue up on the bus, a microsecond each: 2.5 ms for the 2,560 items of 160 MiB
+  // (measured on H200), 25 times the copy.
+  std::uint32_t* relay = nullptr;
+  // Tells this launch's word in `relay` from earlier ones': 1 to kMaxTicket.
+  std::uint32_t ticket = 1;
+  // The first CTA says that it has started and then reads `abort`, and the others wait for what it
+  // saw, so that the host knows of an aborted launch whether anything can still be written. Costs a
+  // round trip to the host.
   bool handshake = false;
 };
 

@@ -32,10 +32,12 @@ struct CopyArgs {
   std::uint32_t step_chunk = 0, step_block = 0, step_plane = 0;
   std::uint32_t pairs = 0;  // entry of the payload, in 64-bit words, where the id pairs begin
   std::uint32_t group = 1;
-  std::uint32_t poll_mask = 0;  // look at `abort` every poll_mask + 1 items
+  std::uint32_t poll_mask = 0;  // look whether to stop every poll_mask + 1 items
   std::uint32_t handshake = 0;
   const std::uint64_t* payload = nullptr;  // device memory; only where it is not inline
   Words* words = nullptr;
+  std::uint32_t* relay = nullptr;
+  std::uint32_t go = 0, stop = 0;  // what the first CTA writes there
 };
 
 // Sizes of payloads that travel as parameters. 0: through device memory.

@@ -142,12 +142,12 @@ TEST(CopyArgs, PollsSeldomForSmallChunks) {
   Launch launch;
   launch.chunk_bytes = 65536;
   const plan::Plan large = make({65536, {{0, 0, 64}}, 2, true, true});
-  EXPECT_EQ(make_args(large, launch, {}).poll_mask, 0u);
+  EXPECT_EQ(make_args(large, launch, {}).poll_mask, 3u);
   launch.family = Family::tma;
   launch.chunk_bytes = 8192;
-  EXPECT_EQ(make_args(large, launch, {}).poll_mask, 7u);
+  EXPECT_EQ(make_args(large, launch, {}).poll_mask, 31u);
   launch.family = Family::plain;
-  EXPECT_EQ(make_args(make({512, {{0, 0, 64}}, 2, true, true}), launch, {}).poll_mask, 127u);
+  EXPECT_EQ(make_args(make({512, {{0, 0, 64}}, 2, true, true}), launch, {}).poll_mask, 511u);
 }
 
 }  // namespace

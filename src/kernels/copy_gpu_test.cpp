@@ -46,6 +46,8 @@ class Copies : public testing::Test {
     void* words = nullptr;
     ok(cudaHostAlloc(&words, sizeof(Words), cudaHostAllocMapped));
     words_ = new (words) Words();
+    ok(cudaMalloc(reinterpret_cast<void**>(&relay_), sizeof *relay_));
+    ok(cudaMemset(relay_, 0, sizeof *relay_));
     std::mt19937 random(1);
     source_bytes_.resize(kBytes);
     for (std::size_t i = 0; i < kBytes; i += 4) {
@@ -59,6 +61,7 @@ class Copies : public testing::Test {
     cudaFree(source_);
     cudaFree(target_);
     if (words_ != nullptr) cudaFreeHost(words_);
+    cudaFree(relay_);
     cudaFreeHost(pinned_);
     cudaFree(device_ids_);
   }
@@ -118,7 +121,8 @@ class Copies : public testing::Test {
   }
 
   void launch(const plan::Plan& p, const Launch& l, bool handshake = false) {
-    ok(static_cast<cudaError_t>(launch_copy(p, l, {words_, handshake}, staging(p), stream_)));
+    const Control control{words_, relay_, ++ticket_, handshake};
+    ok(static_cast<cudaError_t>(launch_copy(p, l, control, staging(p), stream_)));
   }
 
   void expect_copied(const plan::Plan& p, const Launch& l, const std::string& what) {
@@ -157,6 +161,8 @@ class Copies : public testing::Test {
   void* device_ids_ = nullptr;
   cudaStream_t stream_ = nullptr;
   Words* words_ = nullptr;
+  std::uint32_t* relay_ = nullptr;
+  std::uint32_t ticket_ = 0;
   std::vector<unsigned char> source_bytes_;
 };
 
@@ -246,26 +252,32 @@ TEST_F(Copies, HandshakeCopiesWhenGood) {
   EXPECT_EQ(words_->stopped, 0u);
 }
 
-// One CTA copies the same rows over and over for a second or more; told to stop, it does, soon.
+// The same rows over and over, for far longer than it takes to stop; told to stop, they do, soon:
+// one CTA, which reads the host's word itself, and many, which hear of it from the first.
 TEST_F(Copies, AbortMidWayStops) {
   const Layout l{65536, 60, 1, 0, 0, 0, 0, true};
   auto p = make(l, 1, 3);
   p.runs.assign(100'000, plan::Run{5, 9, 1});
   p.blocks = 100'000;  // 6.5 GB
-  for (const Family family : {Family::plain, Family::tma, Family::generic}) {
-    if (family == Family::tma && !has_tma_) continue;
-    SCOPED_TRACE(to_string(family));
-    *words_ = Words();
-    launch(p, shape(family, 1, family == Family::tma ? 8192 : 65536, 256));
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    EXPECT_EQ(cudaStreamQuery(stream_), cudaErrorNotReady);
-    (void)cudaGetLastError();
-    const auto asked = std::chrono::steady_clock::now();
-    static_cast<volatile Words*>(words_)->abort = 7;
-    ok(cudaStreamSynchronize(stream_));
-    const auto took = std::chrono::steady_clock::now() - asked;
-    EXPECT_EQ(words_->stopped, 1u);
-    EXPECT_LT(took, std::chrono::milliseconds(5));
+  for (const std::uint32_t ctas : {1u, 132u}) {
+    p.planes = ctas == 1 ? 1 : 64;
+    p.source.plane_stride = p.target.plane_stride = 0;
+    p.source.even = p.target.even = true;
+    for (const Family family : {Family::plain, Family::tma, Family::generic}) {
+      if (family == Family::tma && !has_tma_) continue;
+      SCOPED_TRACE(to_string(family) + ", ctas " + std::to_string(ctas));
+      *words_ = Words();
+      launch(p, shape(family, ctas, family == Family::tma ? 8192 : 65536, 256));
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      EXPECT_EQ(cudaStreamQuery(stream_), cudaErrorNotReady);
+      (void)cudaGetLastError();
+      const auto asked = std::chrono::steady_clock::now();
+      static_cast<volatile Words*>(words_)->abort = 7;
+      ok(cudaStreamSynchronize(stream_));
+      const auto took = std::chrono::steady_clock::now() - asked;
+      EXPECT_EQ(words_->stopped, 1u);
+      EXPECT_LT(took, std::chrono::milliseconds(5));
+    }
   }
 }
 

@@ -20,7 +20,7 @@ __device__ __forceinline__ void store_streaming(int4* p, int4 v) {
                : "memory");
 }
 
-// Host memory that the host changes while the kernel runs: always fetched anew.
+// Memory that others change while the kernel runs: always fetched anew, at the latest from L2.
 __device__ __forceinline__ std::uint32_t load_system(const std::uint32_t* p) {
   std::uint32_t v;
   asm volatile("ld.relaxed.sys.global.u32 %0, [%1];" : "=r"(v) : "l"(p) : "memory");

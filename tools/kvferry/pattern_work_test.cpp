@@ -1,6 +1,8 @@
 #include "pattern_work.hpp"
 
 #include <gtest/gtest.h>
+#include <poll.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <cstdio>
@@ -55,9 +57,11 @@ TEST_F(Work, compared_bytes_are_what_the_layers_hold) {
 }
 
 TEST_F(Work, ends_early_when_interrupted) {
-  ASSERT_EQ(std::raise(SIGINT), 0);
-  while (!interrupts_.requested()) {
-  }
+  // To the process, as Ctrl-C does: raise() would send it to this thread, where it is blocked.
+  ASSERT_EQ(::kill(::getpid(), SIGINT), 0);
+  pollfd noticed{interrupts_.fd(), POLLIN, 0};
+  ASSERT_EQ(::poll(&noticed, 1, 10'000), 1);
+  EXPECT_TRUE(interrupts_.requested());
   EXPECT_STREQ(interrupts_.name(), "SIGINT");
   try {
     work_.fill(pool_, whole_pool(8, Fill::ones, 0), {}, "filling");

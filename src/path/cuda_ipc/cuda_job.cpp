@@ -52,7 +52,6 @@ std::shared_ptr<CudaJob> CudaJob::start(Setup setup) {
   job->slot_ = job->lane_->take_slot();
   job->done_ = job->slot_->done.get();
   job->caller_ = setup.stream;
-  job->method_ = describe(setup.choice, setup.input);
   job->expected_ = std::chrono::microseconds(static_cast<std::int64_t>(setup.choice.expected_us));
   const cuda::DeviceGuard guard(job->lane_->device());
   try {
@@ -61,6 +60,7 @@ std::shared_ptr<CudaJob> CudaJob::start(Setup setup) {
     job->undo_post();
     throw;
   }
+  job->method_ = describe(setup.choice, setup.input);  // once the copy is under way
   return job;
 }
 
@@ -105,10 +105,14 @@ void CudaJob::launch_kernel(const Setup& setup) {
   const std::size_t bytes = kernels::payload_bytes(setup.plan);
   if (bytes > kernels::kMaxInlineBytes) staging = Lane::staging(*slot_, bytes);
   handshake_ = caller_.has_value();
-  cuda::check(
-      static_cast<cudaError_t>(kernels::launch_copy(
-          setup.plan, setup.choice.launch, {words_, handshake_}, staging, slot_->stream.get())),
-      "cannot launch the copy kernel");
+  kernels::Control control;
+  control.words = words_;
+  control.relay = reinterpret_cast<std::uint32_t*>(slot_->relay.data());
+  control.ticket = slot_->ticket = slot_->ticket % kernels::kMaxTicket + 1;
+  control.handshake = handshake_;
+  cuda::check(static_cast<cudaError_t>(kernels::launch_copy(setup.plan, setup.choice.launch,
+                                                            control, staging, slot_->stream.get())),
+              "cannot launch the copy kernel");
 }
 
 // Everything is in the stream: marks its end.
@@ -190,9 +194,9 @@ void CudaJob::abort(ErrorCode why) noexcept {
     atomic(words_->abort).compare_exchange_strong(good, static_cast<std::uint32_t>(why));
   }
   if (!handshake_) return;
-  // The host's half of Dekker's handshake (the kernel's: aborted_at_start): if no CTA has started
-  // by now, each will see the word above before it writes anything, however long the caller's
-  // stream keeps the kernel waiting.
+  // The host's half of Dekker's handshake (the kernel's: aborted_at_start): if the first CTA has
+  // not started by now, it will see the word above before it writes anything, however long the
+  // caller's stream keeps the kernel waiting.
   std::atomic_thread_fence(std::memory_order_seq_cst);
   if (atomic(words_->started).load() != 0) return;
   JobResult result;

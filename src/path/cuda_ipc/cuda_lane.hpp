@@ -26,6 +26,8 @@ struct Slot {
   std::array<cuda::Event, 3> joins;
   cuda::Event fork;
   std::array<cuda::Event, 2> batches;  // the last two batches of engine copies
+  cuda::DeviceBuffer relay;            // kernels::Control::relay
+  std::uint32_t ticket = 0;            // of its last launch
   cuda::PinnedBuffer pinned_ids;       // id lists too long for kernel parameters
   cuda::DeviceBuffer device_ids;
 };
