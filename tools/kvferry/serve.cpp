@@ -100,6 +100,7 @@ ListenOptions listen_options(const ServeOptions& options) {
   listen.ip = options.endpoint.ip;
   listen.port = options.endpoint.port;
   listen.insecure = options.insecure;
+  if (!options.endpoint.socket.empty()) require_safe_directory(options.endpoint.socket);
   listen.socket_path = options.endpoint.socket.empty()
                            ? default_socket_path(read_surroundings(), options.endpoint.port)
                            : options.endpoint.socket;

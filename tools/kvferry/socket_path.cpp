@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "kvferry/error.hpp"
+#include "quote.hpp"
 
 namespace kvferry::cli {
 namespace {
@@ -55,6 +56,22 @@ std::string default_socket_path(const Surroundings& here, std::uint16_t port) {
                             dir, why));
   }
   return dir + '/' + name;
+}
+
+void require_safe_directory(const std::string& socket_path) {
+  const std::size_t slash = socket_path.rfind('/');
+  const std::string dir = slash == std::string::npos ? "." : socket_path.substr(0, slash + 1);
+  struct stat info{};
+  if (::stat(dir.c_str(), &info) != 0) {
+    throw Error(ErrorCode::resource, fmt::format("--socket: the directory {} cannot be used: {}",
+                                                 quote_path(dir), std::strerror(errno)));
+  }
+  if ((info.st_mode & 022) != 0 && (info.st_mode & S_ISVTX) == 0) {
+    throw Error(ErrorCode::resource,
+                fmt::format("--socket: others can replace files in the directory {} (mode {:04o}); "
+                            "choose one that only you can write",
+                            quote_path(dir), info.st_mode & 07777));
+  }
 }
 
 }  // namespace kvferry::cli

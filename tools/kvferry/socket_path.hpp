@@ -20,4 +20,9 @@ Surroundings read_surroundings();
 // not ours, open to others or not a directory, saying which and what to do.
 std::string default_socket_path(const Surroundings& here, std::uint16_t port);
 
+// For a path the user chose: whoever else can write its directory could put another socket there.
+// A sticky directory (/tmp) is fine: there only its owner can replace a socket.
+// Throws: Error{resource} naming the directory, and what to do.
+void require_safe_directory(const std::string& socket_path);
+
 }  // namespace kvferry::cli

@@ -97,6 +97,19 @@ TEST_F(SocketPath, a_link_or_a_file_is_refused) {
   EXPECT_THAT(error(), HasSubstr("not a directory"));
 }
 
+TEST_F(SocketPath, a_chosen_directory_that_others_can_write_is_refused) {
+  const std::string path = dir_ / "x.sock";
+  for (const mode_t good : {0700u, 0755u, 01777u}) {
+    ASSERT_EQ(::chmod(dir_.c_str(), good), 0);
+    EXPECT_NO_THROW(require_safe_directory(path)) << good;
+  }
+  for (const mode_t bad : {0777u, 0770u}) {
+    ASSERT_EQ(::chmod(dir_.c_str(), bad), 0);
+    EXPECT_THROW(require_safe_directory(path), Error) << bad;
+  }
+  EXPECT_THROW(require_safe_directory(dir_ / "absent" / "x.sock"), Error);
+}
+
 TEST_F(SocketPath, no_place_for_the_directory_is_said) {
   here_.tmp_dir = dir_ / "absent";
   EXPECT_THAT(error(), AllOf(HasSubstr("cannot make"), HasSubstr("absent")));

@@ -29,8 +29,9 @@ constexpr Cost kPeerEngine{8.3, 390, 3.6};
 constexpr Cost kPeerKernel{11.8, 370, 0};
 // One GPU, one contiguous piece: 160 MiB 88-92 us. It is a kernel of the driver's.
 constexpr Cost kSameFlatEngine{7.0, 1980, 3.0};
-// One GPU, 2D: 2.5 MiB 10.7 us, 64 of them 326 us.
-constexpr Cost kSame2dEngine{7.0, 700, 5.1};
+// One GPU, 2D: 64 copies 326 us; one of 2.5 MiB 10.7 us alone, but 24 us between other work, where
+// the kernel takes 18 (bench_cuda_copy, 2 x H200).
+constexpr Cost kSame2dEngine{20.0, 700, 5.1};
 // One GPU: 2.5 MiB 11.5 us, 160 MiB 98-102 us.
 constexpr Cost kSameKernel{10.0, 1820, 0};
 // PCIe 5: 160 MiB in 64 copies 3252 us in, 3517 us out; contiguous 55 GB/s.
@@ -38,9 +39,12 @@ constexpr Cost kHostEngine{12, 55, 5.0};
 // PCIe 5: scattered 51-52.4 GB/s, also from 16 CTAs.
 constexpr Cost kHostKernel{14, 51.5, 0};
 
-// Rows from here on go by plain vectors on one GPU (64 KiB: 1645 GB/s), smaller ones by TMA
-// (8 KiB: 1557 against 1490 GB/s).
+// Rows smaller than this go by TMA where a budget leaves few SMs of the one GPU.
 constexpr std::uint64_t kPlainRowBytes = 32768;
+// With all SMs: 4 CTAs an SM of 512 threads, 64 threads a chunk of 8 KiB, 8 loads in flight. Of 200
+// shapes the best or within 0.5 % of it for rows of 64 and 8 KiB, on one GPU (91.9 and 97.7 % of a
+// contiguous copy) and over NVLink (94.3 and 93.3 %): bench_cuda_copy --sweep, 2 x H200.
+constexpr std::uint32_t kFullCtasPerSm = 4, kFullThreads = 512, kFullUnroll = 8, kFullChunk = 8192;
 // Below this a bulk copy moves too little for its cost; groups of threads take a row each.
 constexpr std::uint64_t kTmaRowBytes = 2048;
 // CTAs that fill NVLink 4 by TMA: 24 reach 93-94 %, 16 reach 93 %. NVLink 5 has twice the rate.
@@ -108,13 +112,11 @@ Launch vector_launch(const ChooseInput& in, Family family) {
     l.threads = 512;
     l.unroll = 8;
     ctas = kHostCtas;
-  } else if (in.link == Link::peer || in.row_bytes < kPlainRowBytes) {
-    l.threads = 256;
-    ctas = 4 * in.sm_count;
-    most = 16384;
   } else {
-    l.threads = 512;
-    ctas = 2 * in.sm_count;
+    l.threads = kFullThreads;
+    l.unroll = kFullUnroll;
+    ctas = kFullCtasPerSm * in.sm_count;
+    most = in.max_sms == 0 ? kFullChunk : 65536;
   }
   if (in.max_sms != 0 && in.link != Link::host) {
     // One large CTA an SM: the fewer SMs, the more loads each needs in flight.
@@ -132,9 +134,12 @@ Launch vector_launch(const ChooseInput& in, Family family) {
 
 Launch kernel_launch(const ChooseInput& in) {
   if (in.alignment != 16) return vector_launch(in, Family::generic);
-  const bool large_rows = in.row_bytes >= kPlainRowBytes;
-  if (tma_possible(in) && (in.link == Link::peer || !large_rows)) return tma_launch(in);
-  return vector_launch(in, Family::plain);
+  const bool budget = in.max_sms != 0;
+  // Over a link a few SMs of bulk copies pull as much as all of them do and leave the rest to
+  // others; pushing, they lose 3 % (bench_cuda_copy).
+  const bool tma =
+      in.link == Link::peer ? budget || !in.writes_remote : budget && in.row_bytes < kPlainRowBytes;
+  return tma && tma_possible(in) ? tma_launch(in) : vector_launch(in, Family::plain);
 }
 
 }  // namespace

@@ -26,7 +26,8 @@ struct ChooseInput {
   std::uint32_t shared_bytes = 232448;  // per CTA, opted in
   std::uint32_t max_sms = 0;            // the caller's budget; 0: none
   CopyMethod copy = CopyMethod::automatic;
-  bool ordered = false;  // on a caller's stream
+  bool ordered = false;        // on a caller's stream
+  bool writes_remote = false;  // a push: the GPU that copies writes over the link
   std::uint64_t bytes() const noexcept {
     return static_cast<std::uint64_t>(blocks) * planes * row_bytes;
   }

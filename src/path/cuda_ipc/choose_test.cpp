@@ -49,17 +49,30 @@ TEST(Choose, BudgetOfSmsIsKept) {
         }
 }
 
-TEST(Choose, OneGpuLargeRowsArePlainSmallOnesTma) {
-  const Choice large = choose(scattered(Link::same_gpu, 64));
-  EXPECT_EQ(large.launch.family, Family::plain);
-  EXPECT_EQ(large.launch.ctas, 264u);
-  EXPECT_EQ(large.launch.threads, 512u);
-  EXPECT_EQ(large.launch.group, 512u);
-  EXPECT_EQ(large.launch.unroll, 4u);
-  EXPECT_EQ(large.launch.chunk_bytes, 65536u);
-  const Choice small = choose(scattered(Link::same_gpu, 480, 8192));
-  EXPECT_EQ(small.launch.family, Family::tma);
-  EXPECT_EQ(small.launch.ctas, 132u);
+TEST(Choose, AllSmsArePlainVectorsInChunks) {
+  ChooseInput push = scattered(Link::peer, 64);
+  push.writes_remote = true;
+  for (const auto& in :
+       {scattered(Link::same_gpu, 64), scattered(Link::same_gpu, 480, 8192), push}) {
+    const auto launch = choose(in).launch;
+    EXPECT_EQ(launch.family, Family::plain);
+    EXPECT_EQ(launch.ctas, 528u);
+    EXPECT_EQ(launch.threads, 512u);
+    EXPECT_EQ(launch.group, 64u);
+    EXPECT_EQ(launch.unroll, 8u);
+    EXPECT_EQ(launch.chunk_bytes, 8192u);
+  }
+}
+
+TEST(Choose, FewSmsTakeBulkCopiesWhereTheyFillMore) {
+  ChooseInput push = scattered(Link::peer, 64);
+  push.writes_remote = true;
+  ChooseInput small = scattered(Link::same_gpu, 480, 8192);
+  for (ChooseInput in : {push, small}) {
+    in.max_sms = 16;
+    EXPECT_EQ(choose(in).launch.family, Family::tma);
+    EXPECT_EQ(choose(in).launch.ctas, 16u);
+  }
 }
 
 TEST(Choose, OneRunOverNvlinkIsOneEngineCopy) {

@@ -74,6 +74,7 @@ std::shared_ptr<Job> CudaRoute::start(plan::Plan plan, const JobOptions& options
   in.max_sms = options.max_sms;
   in.copy = options.copy;
   in.ordered = options.stream.has_value();
+  in.writes_remote = options.direction == Direction::push;
   setup.choice = choose(in);
   setup.plan = std::move(plan);
   setup.stream = options.stream;

@@ -58,11 +58,17 @@ inline Pool make_pool(Device device, std::uint32_t blocks = kBlocks,
   return Pool::allocate(device, shape, blocks, options);
 }
 
+// Makes a pool's GPU the current one: only it may touch memory that kvferry allocated there.
+inline cuda::DeviceGuard guard_of(const Pool& pool) {
+  return cuda::DeviceGuard(pool.device().is_cuda() ? pool.device().ordinal : 0);
+}
+
 // A pool's bytes, plane after plane.
 using Bytes = std::vector<unsigned char>;
 inline std::uint64_t plane_bytes(const Pool& pool) { return pool.blocks() * pool.block_stride(); }
 
 inline Bytes read(const Pool& pool) {
+  const cuda::DeviceGuard guard = guard_of(pool);
   Bytes bytes(plane_bytes(pool) * pool.shape().layers * pool.kv_parts());
   auto* at = bytes.data();
   for (std::uint32_t l = 0; l < pool.shape().layers; ++l)
@@ -73,6 +79,7 @@ inline Bytes read(const Pool& pool) {
 }
 
 inline Bytes fill(const Pool& pool, unsigned seed) {
+  const cuda::DeviceGuard guard = guard_of(pool);
   Bytes bytes(plane_bytes(pool) * pool.shape().layers * pool.kv_parts());
   std::mt19937_64 random(seed);
   for (std::size_t i = 0; i + 8 <= bytes.size(); i += 8) {
@@ -103,15 +110,17 @@ inline Ids scattered(std::uint32_t count, std::uint32_t blocks, unsigned seed) {
   return ids;
 }
 
-// What the target must hold afterwards.
+// What the target must hold afterwards. The two pools have the strides and parts of `pool`, but may
+// have different numbers of blocks.
 inline Bytes moved(const Pool& pool, const Bytes& source, Bytes target,
                    const std::vector<std::uint32_t>& from, const std::vector<std::uint32_t>& to) {
   const std::uint64_t stride = pool.block_stride();
   const std::uint64_t row = pool.shape().block_bytes() / pool.kv_parts();
-  for (std::uint64_t plane = 0; plane < source.size() / plane_bytes(pool); ++plane)
+  const std::uint64_t planes = pool.shape().layers * pool.kv_parts();
+  for (std::uint64_t plane = 0; plane < planes; ++plane)
     for (std::size_t i = 0; i < from.size(); ++i)
-      std::memcpy(&target[plane * plane_bytes(pool) + to[i] * stride],
-                  &source[plane * plane_bytes(pool) + from[i] * stride], row);
+      std::memcpy(&target[plane * (target.size() / planes) + to[i] * stride],
+                  &source[plane * (source.size() / planes) + from[i] * stride], row);
   return target;
 }
 

@@ -120,7 +120,7 @@ TEST(CopyThreads, WorksAreDroppedWhenDone) {
   const std::weak_ptr<Letters> watch = work;
   threads.post(std::move(work));
   await([&] { return watch.expired(); });
-  EXPECT_EQ(paper.text.size(), 10u);
+  EXPECT_EQ(paper.size(), 10u);
 }
 
 TEST(CopyThreads, CountIsWhatWasAskedOrWhatHelps) {
