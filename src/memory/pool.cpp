@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <iterator>
+#include <utility>
 
 #include "kvferry/error.hpp"
 #include "memory/pool_impl.hpp"

@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cctype>
 
 #include "kvferry/error.hpp"
 #include "memory/plane_layout.hpp"

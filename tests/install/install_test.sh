@@ -40,7 +40,8 @@ for file in "$lib" "$prefix/bin/kvferry"; do
   ! grep -qE 'libcuda|libcudart|RPATH|RUNPATH' <<<"$needed" || fail "$file: $needed"
 done
 
-quietly cmake -S "$here/consumer" -B "$work/consumer" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_CXX_COMPILER="$cxx" ${CONSUMER_FLAGS:+"-DCMAKE_CXX_FLAGS=$CONSUMER_FLAGS"}
+quietly cmake -G Ninja -S "$here/consumer" -B "$work/consumer" -DCMAKE_PREFIX_PATH="$prefix" \
+  -DCMAKE_CXX_COMPILER="$cxx" ${CONSUMER_FLAGS:+"-DCMAKE_CXX_FLAGS=$CONSUMER_FLAGS"}
 quietly cmake --build "$work/consumer"
 timeout 60 "$work/consumer/consumer" "$work"
 

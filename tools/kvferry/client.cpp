@@ -62,7 +62,9 @@ ConnectedClient connect_client(const PoolCommandOptions& options, const ClientPl
   PoolOptions pool_options;
   pool_options.name = kPoolName;
   pool_options.tag = "local";
+  context.out.progress().note("allocating " + format_bytes(geometry.pool_bytes()));
   Pool pool = Pool::allocate(device.device, geometry.shape, geometry.blocks, pool_options);
+  context.out.progress().clear();
   context.interrupts.throw_if_requested();
 
   NodeOptions node_options;

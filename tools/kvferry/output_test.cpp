@@ -59,6 +59,15 @@ TEST_F(Files, the_bar_waits_a_second_and_goes_away) {
   EXPECT_TRUE(read_file(path).ends_with("\r\x1b[K"));
 }
 
+TEST_F(Files, a_note_is_shown_at_once) {
+  const fs::path path = dir_ / "screen";
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> screen(std::fopen(path.c_str(), "w"),
+                                                               &std::fclose);
+  Progress progress(screen.get(), 80);
+  progress.note("allocating");
+  EXPECT_EQ(read_file(path), "\rallocating ...\x1b[K");
+}
+
 TEST_F(Files, json_appears_whole_or_not_at_all) {
   const std::string path = dir_ / "out.json";
   {

@@ -41,6 +41,14 @@ void Progress::update(double fraction, Clock::time_point now) {
   visible_ = true;
 }
 
+void Progress::note(std::string_view label) {
+  begin(label);
+  if (stream_ == nullptr) return;
+  fmt::print(stream_, "\r{} ...\x1b[K", label.substr(0, columns_ > 5 ? columns_ - 5 : 0));
+  std::fflush(stream_);
+  visible_ = true;
+}
+
 void Progress::clear() {
   if (!visible_) return;
   fmt::print(stream_, "\r\x1b[K");

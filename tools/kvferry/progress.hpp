@@ -23,6 +23,8 @@ class Progress {
   // `fraction` of it is done; draws at most ten times a second.
   void update(double fraction) { update(fraction, Clock::now()); }
   void update(double fraction, Clock::time_point now);
+  // Work that cannot say how far it is: shows its label alone, at once.
+  void note(std::string_view label);
   // Takes the bar off the screen.
   void clear();
 

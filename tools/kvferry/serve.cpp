@@ -89,6 +89,7 @@ Pool make_pool(const ServeOptions& options, const Geometry& geometry, Device dev
   pool_options.name = kPoolName;
   pool_options.tag = "fill=" + options.fill;
   pool_options.writable = options.writable;
+  context.out.progress().note("allocating " + format_bytes(geometry.pool_bytes()));
   Pool pool = Pool::allocate(device, geometry.shape, geometry.blocks, pool_options);
   PatternWork(context.out, context.interrupts)
       .fill(pool, whole_pool(geometry.blocks, parse_fill(options.fill), 0), {}, "filling the pool");
