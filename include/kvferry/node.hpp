@@ -44,8 +44,9 @@ struct ListenOptions {
   std::string ip = "127.0.0.1";
   std::uint16_t port = 5555;  // 0: any free one, see Node::port()
   bool tcp = true;
-  // Path of the Unix socket local peers meet on; its directory must be ours and closed to others.
-  // Required.
+  // Path of the Unix socket local peers meet on. Required. Created with mode 0600, and whoever
+  // connects must run as this process's user; a directory of our own keeps others from taking the
+  // name.
   std::string socket_path{};
   bool insecure = false;  // the caller's explicit word for an address beyond loopback
 };
