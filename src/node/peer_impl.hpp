@@ -127,6 +127,7 @@ class PeerImpl : public std::enable_shared_from_this<PeerImpl> {
   std::set<std::shared_ptr<TransferImpl>> running_;
   std::condition_variable idle_;  // running_ has become empty
   std::uint32_t next_request_ = 1;
+  std::uint32_t grants_out_ = 0;  // to this peer, not yet unmapped; I/O thread only
   std::map<std::uint32_t, PendingGrant> pending_;
 };
 

@@ -12,6 +12,10 @@
 namespace kvferry::detail {
 namespace {
 
+// What one peer may hold at a time: a pool mapped once for each of its local pools is plenty, and
+// each grant costs descriptors.
+constexpr std::uint32_t kMaxGrantsOut = 1024;
+
 memory::PoolOffer describe(const PoolImpl& pool, std::uint32_t number) {
   memory::PoolOffer offer;
   offer.pool = number;
@@ -99,6 +103,11 @@ void PeerImpl::on(const wire::OpenPool& message) {
                      "this pool is not served here, or it was revoked"});
     return;
   }
+  if (grants_out_ >= kMaxGrantsOut) {
+    say(wire::Denied{message.request, ErrorCode::refused,
+                     fmt::format("{} grants are open already; unmap some first", grants_out_)});
+    return;
+  }
   if (message.wants_write && !pool->options.writable) {
     say(wire::Denied{message.request, ErrorCode::refused,
                      fmt::format("pool '{}' is not writable", pool->options.name)});
@@ -112,6 +121,7 @@ void PeerImpl::on(const wire::OpenPool& message) {
     grant.blocks = pool->blocks;
     grant.offer = describe(*pool, message.pool);
     grant.fds_total = static_cast<std::uint32_t>(fds.size());
+    ++grants_out_;
     node->holds().peer_granted(number_, name_, pool.get(), message.wants_write);
     say(grant, take_front(fds, wire::kMaxFdsPerFrame));
     while (!fds.empty())
@@ -223,6 +233,7 @@ void PeerImpl::on(const wire::Revoke& message) {
 
 void PeerImpl::on(const wire::Unmapped& message) {
   const auto node = this->node();
+  if (grants_out_ > 0) --grants_out_;
   if (const auto pool = node->pool_of(message.pool))
     node->holds().peer_unmapped(number_, pool.get());
 }
