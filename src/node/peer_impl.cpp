@@ -5,9 +5,7 @@
 #include <asio/co_spawn.hpp>
 #include <asio/detached.hpp>
 #include <asio/post.hpp>
-#include <asio/steady_timer.hpp>
 
-#include "base/scope_exit.hpp"
 #include "memory/gpu_uuid.hpp"
 #include "node/node_impl.hpp"
 
@@ -76,31 +74,37 @@ const wire::PoolInfo& PeerImpl::remote_pool(const std::string& name) const {
                                               join_names(theirs_.pools)));
 }
 
+void PeerImpl::check_allowed(const wire::PoolInfo& remote, Direction direction,
+                             const TransferOptions& options) const {
+  if (direction == Direction::push && !remote.writable)
+    throw Error(ErrorCode::refused,
+                fmt::format("push into pool '{}' of {}: its owner has not made it writable; serve "
+                            "it with --writable (PoolOptions::writable)",
+                            remote.name, name_));
+  if (!options.notice) return;
+  if (options.notice->size() > wire::kMaxTextBytes)
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("notice has {} bytes; at most {} travel", options.notice->size(),
+                            wire::kMaxTextBytes));
+  if (!wire::is_clean_text(*options.notice, wire::LineBreaks::allowed))
+    throw Error(ErrorCode::invalid_argument,
+                "notice is not UTF-8 text, or holds control characters other than tab and newline");
+}
+
 std::shared_ptr<TransferImpl> PeerImpl::start(const Request& request, const Pool& local,
                                               const TransferOptions& options) {
   const auto called = Clock::now();
   const bool pull = request.direction == Direction::pull;
   const auto& remote =
       remote_pool(options.remote_pool.empty() ? local.name() : options.remote_pool);
-  if (!pull && !remote.writable)
-    throw Error(ErrorCode::refused,
-                fmt::format("push into pool '{}' of {}: its owner has not made it writable; serve "
-                            "it with --writable (PoolOptions::writable)",
-                            remote.name, name_));
-  if (options.notice && options.notice->size() > wire::kMaxTextBytes)
-    throw Error(ErrorCode::invalid_argument,
-                fmt::format("notice has {} bytes; at most {} travel", options.notice->size(),
-                            wire::kMaxTextBytes));
-  if (options.notice && !wire::is_clean_text(*options.notice, wire::LineBreaks::allowed))
-    throw Error(ErrorCode::invalid_argument,
-                "notice is not UTF-8 text, or holds control characters other than tab and newline");
+  check_allowed(remote, request.direction, options);
   const OpenedRoute opened = route_for(local.state(), remote, options);
   const auto& there = opened.route->remote();
   const auto& here = opened.route->local();
+  // This is where block ids become rows.
   plan::Plan plan = plan::make_plan(pull ? there : here, pull ? here : there,
                                     pull ? request.remote_ids : request.local_ids,
                                     pull ? request.local_ids : request.remote_ids, options.layers);
-
   TransferImpl::Start begin;
   begin.called = called;
   if (options.deadline) begin.deadline = called + *options.deadline;
@@ -110,73 +114,78 @@ std::shared_ptr<TransferImpl> PeerImpl::start(const Request& request, const Pool
   begin.report.layers = plan.planes / std::max(here.parts, there.parts);
   begin.report.pieces = plan.pieces();
   begin.job = {request.direction, options.stream, options.copy, options.max_sms};
-
-  wire::Served served;
-  served.pool = remote.number;
-  served.generation = remote.generation;
-  served.direction = request.direction;
-  served.blocks = plan.blocks;
-  served.bytes = plan.bytes();
-  served.path = opened.path;
-  served.notice = options.notice;
+  Ending ending;
+  ending.served = {remote.number, remote.generation, request.direction,
+                   plan.blocks,   plan.bytes(),      0,
+                   opened.path,   options.notice};
+  ending.notify_completion = options.notify_completion;
+  ending.tag = options.tag;
+  if (options.deadline) ending.deadline = std::make_shared<DeadlineTimer>();
   auto transfer = std::make_shared<TransferImpl>(
-      std::move(begin), [self = shared_from_this(), served, options](
-                            TransferImpl& it, std::shared_ptr<path::Route> route) {
-        self->ended(it, std::move(route), served, options);
+      std::move(begin),
+      [self = shared_from_this(), ending](TransferImpl& it, std::shared_ptr<path::Route> route) {
+        self->ended(it, std::move(route), ending);
       });
+  launch(transfer, opened.route, std::move(plan));
+  if (ending.deadline) arm(ending.deadline, transfer);
+  return transfer;
+}
+
+void PeerImpl::launch(const std::shared_ptr<TransferImpl>& transfer,
+                      const std::shared_ptr<path::Route>& route, plan::Plan plan) {
+  const auto node = this->node();
   {
     std::lock_guard lock(mutex_);
     if (!alive_) throw Error(ErrorCode::unreachable, end_reason_);
     running_.insert(transfer);
   }
-  const auto node = this->node();
   node->transfer_began();
   try {
-    transfer->begin(opened.route, std::move(plan));
+    transfer->begin(route, std::move(plan));
   } catch (...) {
-    node->transfer_over();
-    std::lock_guard lock(mutex_);
-    running_.erase(transfer);
-    idle_.notify_all();
+    forget(*transfer);
     throw;
   }
-  if (options.deadline) arm_deadline(transfer);
-  return transfer;
+}
+
+void PeerImpl::forget(TransferImpl& transfer) {
+  {
+    std::lock_guard lock(mutex_);
+    running_.erase(transfer.shared_from_this());
+    idle_.notify_all();
+  }
+  if (const auto node = node_.lock()) node->transfer_over();
 }
 
 // Runs on whichever thread noticed the end, a CUDA callback included: everything that may block or
 // call CUDA is posted.
 void PeerImpl::ended(TransferImpl& transfer, std::shared_ptr<path::Route> route,
-                     const wire::Served& served, const TransferOptions& options) {
+                     const Ending& ending) {
+  // Holds the node until the last line: shutdown() goes on once the transfer is forgotten.
   const auto node = node_.lock();
   const TransferState state = transfer.state();
-  if (node && options.notify_completion)
-    node->events().push(Completion{options.tag, state, Transfer(transfer.shared_from_this())});
-  const ScopeExit forget([&] {
-    std::lock_guard lock(mutex_);
-    running_.erase(transfer.shared_from_this());
-    idle_.notify_all();
-    if (node) node->transfer_over();
-  });
-  if (!node) return;
-  asio::post(node->io(),
-             [self = shared_from_this(), route = std::move(route), served = wire::Served(served),
-              state, seconds = transfer.report().total_s]() mutable {
-               route.reset();
-               if (state != TransferState::done) return;
-               served.seconds = seconds;
-               self->say(served);
-             });
+  if (node && ending.notify_completion)
+    node->events().push(Completion{ending.tag, state, Transfer(transfer.shared_from_this())});
+  if (node)
+    asio::post(node->io(),
+               [self = shared_from_this(), route = std::move(route), ending = Ending(ending), state,
+                seconds = transfer.report().total_s]() mutable {
+                 route.reset();
+                 if (ending.deadline) ending.deadline->end();
+                 if (state != TransferState::done) return;
+                 ending.served.seconds = seconds;
+                 self->say(ending.served);
+               });
+  forget(transfer);
 }
 
-void PeerImpl::arm_deadline(const std::shared_ptr<TransferImpl>& transfer) {
+void PeerImpl::arm(const std::shared_ptr<DeadlineTimer>& deadline,
+                   const std::shared_ptr<TransferImpl>& transfer) {
   const auto node = node_.lock();
   if (!node || transfer->state() != TransferState::running) return;
-  asio::post(node->io(), [node, weak = std::weak_ptr(transfer), at = *transfer->deadline()] {
-    auto timer = std::make_shared<asio::steady_timer>(node->io(), at);
-    timer->async_wait([timer, weak](std::error_code stopped) {
-      const auto late = weak.lock();
-      if (late && !stopped)
+  asio::post(node->io(), [node, deadline, transfer] {
+    deadline->begin(node->io(), *transfer->deadline(), [weak = std::weak_ptr(transfer)] {
+      if (const auto late = weak.lock())
         late->abort(TransferState::deadline, "the deadline passed while blocks were moving");
     });
   });

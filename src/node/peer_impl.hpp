@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "kvferry/node.hpp"
+#include "node/deadline_timer.hpp"
 #include "node/node_fwd.hpp"
 #include "node/transfer_impl.hpp"
 #include "path/path.hpp"
@@ -89,9 +90,21 @@ class PeerImpl : public std::enable_shared_from_this<PeerImpl> {
                          const TransferOptions& options);
   path::RemoteEnd ask_for(const wire::PoolInfo& remote);
   void give_back(std::uint32_t remote_pool);  // tells the owner that one grant is unmapped
-  void ended(TransferImpl& transfer, std::shared_ptr<path::Route> route, const wire::Served& served,
-             const TransferOptions& options);
-  void arm_deadline(const std::shared_ptr<TransferImpl>& transfer);
+  // What there is to do and say when a transfer has ended.
+  struct Ending {
+    wire::Served served;  // but for the seconds
+    bool notify_completion = false;
+    std::uint64_t tag = 0;
+    std::shared_ptr<DeadlineTimer> deadline;
+  };
+  void check_allowed(const wire::PoolInfo& remote, Direction direction,
+                     const TransferOptions& options) const;
+  void launch(const std::shared_ptr<TransferImpl>& transfer,
+              const std::shared_ptr<path::Route>& route, plan::Plan plan);
+  void ended(TransferImpl& transfer, std::shared_ptr<path::Route> route, const Ending& ending);
+  void forget(TransferImpl& transfer);
+  void arm(const std::shared_ptr<DeadlineTimer>& deadline,
+           const std::shared_ptr<TransferImpl>& transfer);
 
   // Queues a message; none once the connection is over.
   void say(const wire::Message& message, std::vector<UniqueFd> fds = {});
