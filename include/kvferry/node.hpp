@@ -34,7 +34,8 @@ struct PeerEvent {
 struct NodeOptions {
   std::string name{};         // shown to peers; empty: "pid N"
   unsigned copy_threads = 0;  // threads for copies in host memory; 0: as many as help
-  // Both are called on the node's own thread: return quickly, call nothing of the node.
+  // Called on the node's own thread, and log also on those that call it: return quickly, call
+  // nothing of the node.
   std::function<void(LogLevel, std::string_view)> log{};
   std::function<void(const PeerEvent&)> on_event{};
   std::uint32_t max_peers = 256;
@@ -127,7 +128,9 @@ class KVFERRY_API Peer {
 };
 
 // One process's end: serves pools to peers and connects to peers. Owns one I/O thread and the copy
-// threads. Thread-safe. Its destructor closes every peer and returns when nothing moves any more.
+// threads. Thread-safe. Its destructor closes every peer and returns when nothing of ours moves any
+// more; it does not wait for peers that have a pool of ours mapped: revoke a pool before the node
+// goes if its memory is to be freed. No other thread may call the node or its peers meanwhile.
 class KVFERRY_API Node {
  public:
   explicit Node(const NodeOptions& options = {});

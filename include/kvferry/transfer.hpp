@@ -55,8 +55,7 @@ enum class TransferState : std::uint8_t {
   failed,
   cancelled,
   deadline,
-  peer_died,
-  revoked
+  peer_died
 };
 KVFERRY_API std::string_view to_string(TransferState state) noexcept;
 
@@ -86,15 +85,18 @@ class KVFERRY_API Transfer {
   TransferState poll() const;
   // Blocks until it has ended. Throws: the Error it ended with (cancelled, deadline, unreachable,
   // ...).
-  const TransferReport& wait() const;
+  const TransferReport& wait() const&;
+  TransferReport wait() const&&;  // of a temporary: a copy
   // Blocks at most so long; true when it has ended (in whatever state).
   bool wait_for(std::chrono::nanoseconds timeout) const;
   // Asks it to end early. It ends as `cancelled`, or as `done` if it was too late.
   void cancel() const noexcept;
   // Requires: ended.
-  const TransferReport& report() const;
+  const TransferReport& report() const&;
+  TransferReport report() const&&;
   // Why it did not end as done; empty otherwise. Requires: ended.
-  const std::string& error() const;
+  const std::string& error() const&;
+  std::string error() const&&;
   // A 32-bit word readable by the host and the local GPU: 0 while good, an ErrorCode once it has
   // been aborted. nullptr where the path has none (host memory). Lives as long as this handle.
   const volatile std::uint32_t* status_word() const noexcept;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/time_after.hpp"
 #include "kvferry/error.hpp"
 #include "memory/pool_impl.hpp"
 
@@ -37,12 +38,16 @@ void* Pool::layer(std::uint32_t layer, std::uint32_t part) const {
 
 void Pool::revoke(std::chrono::milliseconds timeout) {
   using Clock = std::chrono::steady_clock;
-  const auto until = Clock::now() + timeout;
+  // One at a time: a second call must not find the revokers taken and believe the pool free.
+  std::lock_guard one_at_a_time(state_->revoking);
+  const auto until = time_after(Clock::now(), timeout);
   // First, so that no transfer starts on the old generation while the running ones drain.
   ++state_->generation;
   std::string holders;
   for (auto& [key, revoker] : state_->take_revokers()) {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now());
+    // A day at most: a revoker adds it to the time again.
+    const auto left = std::min<std::chrono::milliseconds>(
+        std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now()), std::chrono::hours(24));
     try {
       revoker(std::max(left, std::chrono::milliseconds(0)));
     } catch (const std::exception& error) {

@@ -52,6 +52,7 @@ class PoolImpl {
   std::shared_ptr<void> keep_alive;
   std::vector<std::shared_ptr<memory::Region>> regions;
   std::atomic<std::uint64_t> generation{1};
+  std::mutex revoking;  // held by Pool::revoke
 
   // Local addresses of every plane.
   plan::BlockMap block_map() const;

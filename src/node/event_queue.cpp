@@ -23,11 +23,12 @@ void EventQueue::push(Completion completion) {
 
 bool EventQueue::push(Notice notice) {
   std::lock_guard lock(mutex_);
-  const bool room = notices_.size() < kMaxNotices;
-  if (!room) notices_.pop_front();
+  std::size_t& waiting = waiting_[notice.peer];
+  if (waiting >= kMaxNotices) return false;
+  ++waiting;
   notices_.push_back(std::move(notice));
   raise();
-  return room;
+  return true;
 }
 
 std::optional<Completion> EventQueue::next_completion() {
@@ -44,6 +45,7 @@ std::optional<Notice> EventQueue::next_notice() {
   if (notices_.empty()) return std::nullopt;
   std::optional<Notice> next(std::move(notices_.front()));
   notices_.pop_front();
+  if (--waiting_[next->peer] == 0) waiting_.erase(next->peer);
   settle();
   return next;
 }

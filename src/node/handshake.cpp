@@ -107,7 +107,7 @@ wire::Hello NodeImpl::hello() const {
     info.shape = pool.shape;
     info.blocks = pool.blocks;
     info.writable = pool.options.writable;
-    info.generation = pool.generation;
+    info.generation = served.generation;
     info.device = pool.device.kind;
     if (pool.device.is_cuda()) info.gpu = pool.regions.front()->gpu();
     info.shareable = pool.regions.front()->chunks().front().kind != memory::ChunkKind::host_private;
@@ -128,18 +128,20 @@ std::shared_ptr<session::Channel> NodeImpl::open_channel(session::Channel::Socke
 
 void NodeImpl::accept(session::Channel::Socket socket) {
   std::erase_if(handshakes_, [](const auto& weak) { return weak.expired(); });
-  bool full = false;
   {
     std::lock_guard lock(mutex_);
-    full = peers_.size() >= options_.max_peers || closing_;
+    if (closing_) return;  // closes it
+    if (peers_.size() >= options_.max_peers) {
+      log(LogLevel::warning, fmt::format("a connection was turned away: {} peers are connected "
+                                         "already (NodeOptions::max_peers)",
+                                         options_.max_peers));
+      return;
+    }
   }
-  // Handshakes of connections that are peers by now are counted twice; the bound is soft by that
-  // factor.
-  if (full || handshakes_.size() >= 2 * options_.max_peers) {
-    log(LogLevel::warning, fmt::format("a connection was turned away: {} peers are connected "
-                                       "already (NodeOptions::max_peers)",
-                                       options_.max_peers));
-    return;  // closes it
+  // Connections that say nothing cost each other their place, not the next client's.
+  if (!handshakes_.empty() && handshakes_.size() >= options_.max_peers) {
+    if (const auto oldest = handshakes_.front().lock()) oldest->close();
+    handshakes_.erase(handshakes_.begin());
   }
   asio::co_spawn(*io_, meet(open_channel(std::move(socket))), asio::detached);
 }
@@ -259,6 +261,12 @@ bool NodeImpl::admit(const std::shared_ptr<PeerImpl>& peer) {
   }
   // From here on the peer closes its channel itself, after a goodbye.
   std::erase_if(handshakes_, [&](const auto& weak) { return peer->owns(weak.lock().get()); });
+  std::string pools;
+  for (const auto& pool : peer->pools())
+    pools += fmt::format("; pool '{}': {}, {} blocks on {}", pool.name, pool.shape.to_string(),
+                         pool.blocks, pool.device);
+  log(LogLevel::debug, fmt::format("{}: connected, kvferry {}{}", peer->name(), peer->software(),
+                                   pools.empty() ? "; no pools" : pools));
   PeerEvent event;
   event.kind = PeerEvent::Kind::connected;
   event.peer = peer->name();

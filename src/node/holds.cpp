@@ -43,15 +43,29 @@ void Holds::peer_unmapped(std::uint64_t peer, const PoolImpl* pool) {
   changed_.notify_all();
 }
 
-void Holds::peer_gone(std::uint64_t peer, std::shared_ptr<const UniqueFd> pidfd) {
+void Holds::peer_gone(std::uint64_t peer, pid_t pid, std::shared_ptr<const UniqueFd> pidfd) {
   std::lock_guard lock(mutex_);
-  for (PeerHold& hold : peers_) {
-    if (hold.peer != peer) continue;
-    hold.gone = true;
-    hold.gone_since = Clock::now();
-    hold.pidfd = pidfd;
-  }
   sweep();
+  for (auto hold = peers_.begin(); hold != peers_.end();) {
+    if (hold->peer != peer) {
+      ++hold;
+      continue;
+    }
+    // A process that connects and vanishes again and again is one holder, with one pidfd.
+    const auto twin = std::find_if(peers_.begin(), peers_.end(), [&](const PeerHold& h) {
+      return h.gone && h.pid == pid && pid != 0 && h.pool == hold->pool;
+    });
+    if (twin != peers_.end()) {
+      twin->writable |= hold->writable;
+      hold = peers_.erase(hold);
+      continue;
+    }
+    hold->gone = true;
+    hold->gone_since = Clock::now();
+    hold->pid = pid;
+    hold->pidfd = pidfd;
+    ++hold;
+  }
 }
 
 void Holds::route_opened(const PoolImpl* pool) {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -33,7 +35,7 @@ class Holds {
                     bool writable);
   void peer_unmapped(std::uint64_t peer, const PoolImpl* pool);
   // The connection is over; from now on its process is watched.
-  void peer_gone(std::uint64_t peer, std::shared_ptr<const UniqueFd> pidfd);
+  void peer_gone(std::uint64_t peer, pid_t pid, std::shared_ptr<const UniqueFd> pidfd);
   void route_opened(const PoolImpl* pool);
   void route_closed(const PoolImpl* pool);
 
@@ -48,6 +50,7 @@ class Holds {
     bool writable = false;
     unsigned grants = 0;
     bool gone = false;
+    pid_t pid = 0;  // set once gone
     Clock::time_point gone_since;
     std::shared_ptr<const UniqueFd> pidfd;
     bool exited = false;

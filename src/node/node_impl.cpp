@@ -7,8 +7,10 @@
 #include <asio/detached.hpp>
 #include <asio/post.hpp>
 #include <asio/use_future.hpp>
+#include <bit>
 #include <future>
 
+#include "base/time_after.hpp"
 #include "node/peer_impl.hpp"
 
 namespace kvferry::detail {
@@ -42,7 +44,15 @@ void NodeImpl::add(const Pool& pool) {
     if (served_.size() >= wire::kMaxPools)
       throw Error(ErrorCode::invalid_argument,
                   fmt::format("a node serves at most {} pools", wire::kMaxPools));
-    served_.push_back({next_pool_++, pool.state(), false});
+    served_.push_back({next_pool_++, pool.state(), pool.generation(), false});
+  }
+  try {
+    // Peers are greeted with the list of pools: one that does not fit is refused here, not there.
+    wire::encode(hello());
+  } catch (const Error&) {
+    std::lock_guard lock(mutex_);
+    served_.pop_back();
+    throw;
   }
   watch(pool.state());
 }
@@ -62,23 +72,25 @@ void NodeImpl::watch(const std::shared_ptr<PoolImpl>& pool) {
 }
 
 void NodeImpl::revoke(const std::shared_ptr<PoolImpl>& pool, std::chrono::milliseconds timeout) {
-  const auto until = Clock::now() + timeout;
+  const auto until = time_after(Clock::now(), timeout);
+  std::vector<wire::Revoke> messages;
   {
     std::lock_guard lock(mutex_);
-    for (Served& served : served_)
-      if (served.pool == pool) served.revoked = true;
+    for (Served& served : served_) {
+      if (served.pool != pool) continue;
+      served.revoked = true;
+      messages.push_back({served.number, served.generation});
+    }
     std::erase_if(watched_, [&](const Watched& w) { return w.pool.lock() == pool; });
   }
   for (const auto& peer : peers()) {
     peer->drop_routes_of(pool.get());
-    asio::post(*io_, [peer, pool] { peer->tell_revoked(pool.get()); });
+    asio::post(*io_, [peer, messages] {
+      for (const auto& message : messages) peer->say(message);
+    });
   }
   std::string who;
-  if (!holds_.wait_until_free(pool.get(), until, &who))
-    throw Error(ErrorCode::deadline,
-                fmt::format("pool '{}' is still held by {} after {} ms; it must not be freed yet: "
-                            "revoke it again, or end that process",
-                            pool->options.name, who, timeout.count()));
+  if (!holds_.wait_until_free(pool.get(), until, &who)) throw Error(ErrorCode::deadline, who);
   std::lock_guard lock(mutex_);
   std::erase_if(served_, [&](const Served& s) { return s.pool == pool; });
 }
@@ -101,7 +113,8 @@ void NodeImpl::listen(const ListenOptions& options) {
 
 std::shared_ptr<PeerImpl> NodeImpl::connect(std::string_view address,
                                             std::chrono::milliseconds timeout) {
-  return asio::co_spawn(*io_, reach(std::string(address), Clock::now() + timeout), asio::use_future)
+  return asio::co_spawn(*io_, reach(std::string(address), time_after(Clock::now(), timeout)),
+                        asio::use_future)
       .get();
 }
 
@@ -110,11 +123,11 @@ std::vector<std::shared_ptr<PeerImpl>> NodeImpl::peers() const {
   return peers_;
 }
 
-std::shared_ptr<PoolImpl> NodeImpl::served_pool(std::uint32_t number) const {
+NodeImpl::ServedPool NodeImpl::served_pool(std::uint32_t number) const {
   std::lock_guard lock(mutex_);
   for (const Served& served : served_)
-    if (served.number == number && !served.revoked) return served.pool;
-  return nullptr;
+    if (served.number == number && !served.revoked) return {served.pool, served.generation};
+  return {};
 }
 
 std::shared_ptr<PoolImpl> NodeImpl::pool_of(std::uint32_t number) const {
@@ -122,13 +135,6 @@ std::shared_ptr<PoolImpl> NodeImpl::pool_of(std::uint32_t number) const {
   for (const Served& served : served_)
     if (served.number == number) return served.pool;
   return nullptr;
-}
-
-std::optional<std::uint32_t> NodeImpl::number_of(const PoolImpl* pool) const {
-  std::lock_guard lock(mutex_);
-  for (const Served& served : served_)
-    if (served.pool.get() == pool) return served.number;
-  return std::nullopt;
 }
 
 std::vector<std::shared_ptr<PoolImpl>> NodeImpl::served_pools() const {
@@ -154,11 +160,16 @@ void NodeImpl::tell(const PeerEvent& event) const {
 }
 
 void NodeImpl::deliver(Notice notice) {
-  if (!events_.push(std::move(notice)))
+  const std::string peer = notice.peer;
+  if (events_.push(std::move(notice))) return;
+  // Said at 1, 2, 4, 8, ... so that a flood of notices is no flood of log lines.
+  const std::size_t dropped = ++dropped_notices_;
+  if (std::has_single_bit(dropped))
     log(LogLevel::warning,
-        fmt::format("more than {} notices wait to be read with next_notice(); the oldest was "
-                    "dropped",
-                    EventQueue::kMaxNotices));
+        fmt::format(
+            "{} notices were dropped, the last one of {}: more than {} of a peer wait to be "
+            "read with next_notice()",
+            dropped, peer, EventQueue::kMaxNotices));
 }
 
 void NodeImpl::transfer_began() {
@@ -203,12 +214,11 @@ void NodeImpl::shutdown() noexcept {
   io_->restart();
   while (io_->poll() > 0) {
   }
-  // Sockets go before their context; handlers and coroutines that never ran may hold this node, and
-  // go with it.
+  // Sockets go before their context. The context stays as long as we do: a route that is released
+  // late posts to it, in vain.
   listener_.reset();
   for (const auto& peer : peers_) peer->abandon();
   peers_.clear();
-  io_.reset();
 }
 
 }  // namespace kvferry::detail

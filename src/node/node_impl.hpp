@@ -47,10 +47,13 @@ class NodeImpl : public std::enable_shared_from_this<NodeImpl> {
   asio::io_context& io() noexcept { return *io_; }
   const std::vector<std::unique_ptr<path::Path>>& paths() const noexcept { return paths_; }
   Holds& holds() noexcept { return holds_; }
-  std::shared_ptr<PoolImpl> served_pool(std::uint32_t number) const;  // null: none, or revoked
+  struct ServedPool {
+    std::shared_ptr<PoolImpl> pool;  // null: none, or revoked
+    std::uint64_t generation = 1;
+  };
+  ServedPool served_pool(std::uint32_t number) const;
   // The pool that had this number, also while it is being revoked; null once nothing holds it.
   std::shared_ptr<PoolImpl> pool_of(std::uint32_t number) const;
-  std::optional<std::uint32_t> number_of(const PoolImpl* pool) const;
   std::vector<std::shared_ptr<PoolImpl>> served_pools() const;
   // Makes revoke() of a pool that is used locally wait for this node's routes too.
   void watch(const std::shared_ptr<PoolImpl>& pool);
@@ -68,7 +71,8 @@ class NodeImpl : public std::enable_shared_from_this<NodeImpl> {
   struct Served {
     std::uint32_t number = 0;
     std::shared_ptr<PoolImpl> pool;
-    bool revoked = false;  // no longer granted; kept until nobody holds it
+    std::uint64_t generation = 1;  // of the pool when it was added: what peers were told
+    bool revoked = false;          // no longer granted; kept until nobody holds it
   };
   struct Watched {
     std::weak_ptr<PoolImpl> pool;
@@ -98,6 +102,7 @@ class NodeImpl : public std::enable_shared_from_this<NodeImpl> {
   bool closing_ = false;
   std::uint32_t next_pool_ = 1;
   std::uint64_t next_peer_ = 1;
+  std::size_t dropped_notices_ = 0;  // I/O thread only
   std::size_t transfers_ = 0;
   std::vector<Served> served_;
   std::vector<Watched> watched_;

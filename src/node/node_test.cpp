@@ -6,11 +6,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <cstring>
 #include <filesystem>
 #include <functional>
 #include <mutex>
+#include <thread>
 
 #include "base/unique_fd.hpp"
 #include "kvferry/kvferry.hpp"
@@ -253,6 +255,80 @@ TEST(Node, RevokedPoolCanBeServedAgain) {
   const Peer after = client.connect(server.address());
   EXPECT_EQ(after.pools().at(0).generation, generation + 1);
   after.pull(local, Ids{0}, Ids{0}).wait();
+}
+
+// A transfer that its path refuses must not keep close() waiting for an end it never has.
+TEST(Node, CloseBesideTransfersThatDoNotStart) {
+  for (int round = 0; round < 5; ++round) {
+    Server server;
+    Node client;
+    const Pool local = Pool::allocate(Device::host(), tiny(), 4);
+    client.add(local);
+    const Peer peer = client.connect(server.address());
+    peer.prepare(local);
+    std::atomic<bool> stop{false};
+    std::thread caller([&] {
+      TransferOptions options;
+      options.copy = CopyMethod::engine;  // means nothing in host memory
+      while (!stop) {
+        EXPECT_THROW(peer.pull(local, Ids{0}, Ids{0}, options), Error);
+      }
+    });
+    std::this_thread::sleep_for(milliseconds(5));
+    peer.close();
+    stop = true;
+    caller.join();
+  }
+}
+
+TEST(Node, ForeverIsATime) {
+  Server server;
+  Node client;
+  const Pool local = Pool::allocate(Device::host(), tiny(), 4);
+  client.add(local);
+  const Peer peer = client.connect(server.address(), milliseconds::max());
+  TransferOptions options;
+  options.deadline = std::chrono::nanoseconds::max();
+  const Transfer transfer = peer.pull(local, Ids{0}, Ids{0}, options);
+  EXPECT_TRUE(transfer.wait_for(std::chrono::nanoseconds::max()));
+  EXPECT_EQ(transfer.poll(), TransferState::done);
+  EXPECT_NO_THROW(server.pool->revoke(milliseconds::max()));
+}
+
+// Both wait until the peer has unmapped; none takes the other's work for done.
+TEST(Node, TwoRevokesAtOnce) {
+  Server server;
+  Node client;
+  const Pool local = Pool::allocate(Device::host(), tiny(), 4);
+  client.add(local);
+  client.connect(server.address()).prepare(local);
+  std::thread other([&] { server.pool->revoke(); });
+  server.pool->revoke();
+  other.join();
+  EXPECT_EQ(server.pool->generation(), 3u);
+}
+
+TEST(Node, PoolsThatDoNotFitAGreetingAreRefused) {
+  Node node;
+  PoolOptions options;
+  options.tag = std::string(256, 't');
+  std::string text;
+  const auto add_many = [&] {
+    for (int i = 0; i < 256; ++i) {
+      options.name = "pool-" + std::to_string(i) + std::string(50, 'n');
+      node.add(Pool::allocate(Device::host(), tiny(), 1, options));
+    }
+  };
+  EXPECT_EQ(code_of(add_many, &text), ErrorCode::invalid_argument);
+  EXPECT_THAT(text, HasSubstr("serve fewer pools"));
+  // The last one was not kept: peers can still be greeted.
+  TempDir dir;
+  ListenOptions listen;
+  listen.tcp = false;
+  listen.socket_path = dir / "s";
+  node.listen(listen);
+  Node client;
+  EXPECT_NO_THROW(client.connect("unix:" + listen.socket_path));
 }
 
 TEST(Node, EventFdIsReadableExactlyWhileSomethingWaits) {

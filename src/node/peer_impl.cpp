@@ -6,6 +6,7 @@
 #include <asio/detached.hpp>
 #include <asio/post.hpp>
 
+#include "base/time_after.hpp"
 #include "memory/gpu_uuid.hpp"
 #include "node/node_impl.hpp"
 
@@ -107,7 +108,7 @@ std::shared_ptr<TransferImpl> PeerImpl::start(const Request& request, const Pool
                                     pull ? request.local_ids : request.remote_ids, options.layers);
   TransferImpl::Start begin;
   begin.called = called;
-  if (options.deadline) begin.deadline = called + *options.deadline;
+  if (options.deadline) begin.deadline = time_after(called, *options.deadline);
   begin.report.path = opened.path;
   begin.report.bytes = plan.bytes();
   begin.report.blocks = plan.blocks;

@@ -37,6 +37,7 @@ class PeerImpl : public std::enable_shared_from_this<PeerImpl> {
 
   std::uint64_t number() const noexcept { return number_; }
   const std::string& name() const noexcept { return name_; }
+  const std::string& software() const noexcept { return theirs_.software; }
   bool alive() const;
   std::vector<RemotePool> pools() const;
 
@@ -51,9 +52,10 @@ class PeerImpl : public std::enable_shared_from_this<PeerImpl> {
   // Ends transfers, unmaps, says goodbye. Blocks until nothing moves.
   void close() noexcept;
 
+  // Queues a message; none once the connection is over. I/O thread.
+  void say(const wire::Message& message, std::vector<UniqueFd> fds = {});
   // Reads messages until the connection ends.
   asio::awaitable<void> serve();
-  void tell_revoked(const PoolImpl* pool);
   // The node is going, and its I/O context with it: lets go of the channel. The I/O thread has
   // ended.
   void abandon() noexcept { channel_.reset(); }
@@ -87,7 +89,7 @@ class PeerImpl : public std::enable_shared_from_this<PeerImpl> {
   OpenedRoute route_for(const std::shared_ptr<PoolImpl>& local, const wire::PoolInfo& remote,
                         const TransferOptions& options);
   OpenedRoute open_route(const std::shared_ptr<PoolImpl>& local, const wire::PoolInfo& remote,
-                         const TransferOptions& options);
+                         const TransferOptions& options, std::uint64_t generation);
   path::RemoteEnd ask_for(const wire::PoolInfo& remote);
   void give_back(std::uint32_t remote_pool);  // tells the owner that one grant is unmapped
   // What there is to do and say when a transfer has ended.
@@ -106,8 +108,6 @@ class PeerImpl : public std::enable_shared_from_this<PeerImpl> {
   void arm(const std::shared_ptr<DeadlineTimer>& deadline,
            const std::shared_ptr<TransferImpl>& transfer);
 
-  // Queues a message; none once the connection is over.
-  void say(const wire::Message& message, std::vector<UniqueFd> fds = {});
   void handle(session::Received received);
   void on(const wire::OpenPool& message);
   void on_grant(wire::PoolGrant& message, std::vector<UniqueFd> fds);
@@ -140,7 +140,8 @@ class PeerImpl : public std::enable_shared_from_this<PeerImpl> {
   std::set<std::shared_ptr<TransferImpl>> running_;
   std::condition_variable idle_;  // running_ has become empty
   std::uint32_t next_request_ = 1;
-  std::uint32_t grants_out_ = 0;  // to this peer, not yet unmapped; I/O thread only
+  std::set<std::uint32_t> granted_;  // pools of ours it was ever granted; I/O thread only
+  std::uint32_t grants_out_ = 0;     // to this peer, not yet unmapped; I/O thread only
   std::map<std::uint32_t, PendingGrant> pending_;
 };
 

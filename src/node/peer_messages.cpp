@@ -3,9 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <asio/post.hpp>
+#include <asio/use_awaitable.hpp>
 #include <cerrno>
 #include <cstring>
 
+#include "base/scope_exit.hpp"
 #include "node/node_impl.hpp"
 #include "node/peer_impl.hpp"
 
@@ -15,11 +18,14 @@ namespace {
 // What one peer may hold at a time: a pool mapped once for each of its local pools is plenty, and
 // each grant costs descriptors.
 constexpr std::uint32_t kMaxGrantsOut = 1024;
+// Descriptors that may wait for a peer that does not read its grants.
+constexpr std::size_t kMaxQueuedFds = 1024;
+constexpr unsigned kMessagesInARow = 64;
 
-memory::PoolOffer describe(const PoolImpl& pool, std::uint32_t number) {
+memory::PoolOffer describe(const PoolImpl& pool, std::uint32_t number, std::uint64_t generation) {
   memory::PoolOffer offer;
   offer.pool = number;
-  offer.generation = pool.generation;
+  offer.generation = generation;
   offer.parts = pool.parts;
   offer.block_stride = pool.block_stride;
   offer.planes = pool.planes;
@@ -62,7 +68,11 @@ asio::awaitable<void> PeerImpl::serve() {
   std::string reason = fmt::format("{} ended the connection without a goodbye; it died", name_);
   const auto channel = channel_;
   try {
-    for (;;) handle(co_await channel->receive());
+    for (unsigned i = 1;; ++i) {
+      handle(co_await channel->receive());
+      // A peer that never stops sending must not keep the thread from the others.
+      if (i % kMessagesInARow == 0) co_await asio::post(channel->executor(), asio::use_awaitable);
+    }
   } catch (const Error& error) {
     if (error.code() != ErrorCode::unreachable)
       reason = fmt::format("{} was cut off: {}", name_, error.what());
@@ -97,38 +107,44 @@ void PeerImpl::handle(session::Received received) {
 
 void PeerImpl::on(const wire::OpenPool& message) {
   const auto node = this->node();
-  const auto pool = node->served_pool(message.pool);
-  if (!pool) {
-    say(wire::Denied{message.request, ErrorCode::refused,
-                     "this pool is not served here, or it was revoked"});
-    return;
-  }
-  if (grants_out_ >= kMaxGrantsOut) {
-    say(wire::Denied{message.request, ErrorCode::refused,
-                     fmt::format("{} grants are open already; unmap some first", grants_out_)});
-    return;
-  }
-  if (message.wants_write && !pool->options.writable) {
-    say(wire::Denied{message.request, ErrorCode::refused,
-                     fmt::format("pool '{}' is not writable", pool->options.name)});
-    return;
-  }
+  const auto deny = [&](ErrorCode code, std::string why) {
+    say(wire::Denied{message.request, code, std::move(why)});
+  };
+  const auto [pool, generation] = node->served_pool(message.pool);
+  if (!pool) return deny(ErrorCode::refused, "this pool is not served here, or it was revoked");
+  if (grants_out_ >= kMaxGrantsOut)
+    return deny(ErrorCode::refused,
+                fmt::format("{} grants are open already; unmap some first", grants_out_));
+  if (channel_->queued_fds() > kMaxQueuedFds)
+    throw Error(ErrorCode::refused, "it asks for pools and does not read the grants");
+  if (message.wants_write && !pool->options.writable)
+    return deny(ErrorCode::refused, fmt::format("pool '{}' is not writable", pool->options.name));
+  // Held before it is looked at again: a revoke in between either waits for this grant or denies
+  // it.
+  node->holds().peer_granted(number_, name_, pool.get(), message.wants_write);
+  ScopeExit undo([&] { node->holds().peer_unmapped(number_, pool.get()); });
+  if (!node->served_pool(message.pool).pool)
+    return deny(ErrorCode::refused, "this pool was just revoked");
   try {
     std::vector<UniqueFd> fds = duplicate_fds(*pool);
     wire::PoolGrant grant;
     grant.request = message.request;
     grant.shape = pool->shape;
     grant.blocks = pool->blocks;
-    grant.offer = describe(*pool, message.pool);
+    grant.offer = describe(*pool, message.pool, generation);
     grant.fds_total = static_cast<std::uint32_t>(fds.size());
-    ++grants_out_;
-    node->holds().peer_granted(number_, name_, pool.get(), message.wants_write);
     say(grant, take_front(fds, wire::kMaxFdsPerFrame));
     while (!fds.empty())
       say(wire::MoreFds{message.request}, take_front(fds, wire::kMaxFdsPerFrame));
+    node->log(LogLevel::debug,
+              fmt::format("{}: granted pool '{}'{}", name_, pool->options.name,
+                          message.wants_write ? " for reading and writing" : " for reading"));
+    ++grants_out_;
+    granted_.insert(message.pool);
+    undo.release();
   } catch (const Error& error) {
     node->log(LogLevel::error, fmt::format("cannot grant pool to {}: {}", name_, error.what()));
-    say(wire::Denied{message.request, error.code(), error.what()});
+    deny(error.code(), error.what());
   }
 }
 
@@ -193,7 +209,11 @@ void PeerImpl::on(const wire::Denied& message) {
 
 void PeerImpl::on(const wire::Served& message) {
   const auto node = this->node();
-  const auto pool = node->served_pool(message.pool);
+  if (granted_.count(message.pool) == 0)
+    throw Error(ErrorCode::refused, fmt::format("it reports a transfer on pool {}, which it was "
+                                                "never granted",
+                                                message.pool));
+  const auto pool = node->served_pool(message.pool).pool;
   PeerEvent event;
   event.kind = PeerEvent::Kind::served;
   event.peer = name_;
@@ -217,6 +237,9 @@ void PeerImpl::on(const wire::Served& message) {
 }
 
 void PeerImpl::on(const wire::Revoke& message) {
+  if (std::none_of(theirs_.pools.begin(), theirs_.pools.end(),
+                   [&](const wire::PoolInfo& p) { return p.number == message.pool; }))
+    throw Error(ErrorCode::refused, "it revokes a pool that was never announced");
   std::vector<OpenedRoute>
       dropped;  // released outside the lock; unmapped once no transfer uses them
   std::lock_guard lock(mutex_);
@@ -234,13 +257,9 @@ void PeerImpl::on(const wire::Revoke& message) {
 void PeerImpl::on(const wire::Unmapped& message) {
   const auto node = this->node();
   if (grants_out_ > 0) --grants_out_;
+  node->log(LogLevel::debug, fmt::format("{}: unmapped pool {}", name_, message.pool));
   if (const auto pool = node->pool_of(message.pool))
     node->holds().peer_unmapped(number_, pool.get());
-}
-
-void PeerImpl::tell_revoked(const PoolImpl* pool) {
-  const auto node = this->node();
-  if (const auto number = node->number_of(pool)) say(wire::Revoke{*number, pool->generation});
 }
 
 void PeerImpl::connection_over(const std::string& reason) {
@@ -265,7 +284,7 @@ void PeerImpl::connection_over(const std::string& reason) {
     grant.promise.set_exception(std::make_exception_ptr(Error(ErrorCode::unreachable, told)));
   const auto node = node_.lock();
   if (!node) return;
-  node->holds().peer_gone(number_, pidfd_);
+  node->holds().peer_gone(number_, who_.pid, pidfd_);
   PeerEvent event;
   event.kind = PeerEvent::Kind::disconnected;
   event.peer = name_;

@@ -4,6 +4,7 @@
 #include <asio/dispatch.hpp>
 #include <asio/post.hpp>
 
+#include "base/scope_exit.hpp"
 #include "node/node_impl.hpp"
 #include "node/peer_impl.hpp"
 
@@ -82,40 +83,53 @@ PeerImpl::OpenedRoute PeerImpl::route_for(const std::shared_ptr<PoolImpl>& local
   if (auto route = known()) return *route;
   std::lock_guard one_at_a_time(opening_);
   if (auto route = known()) return *route;
-  auto opened = open_route(local, remote, options);
+  auto opened = open_route(local, remote, options, key.local_generation);
   std::lock_guard lock(mutex_);
-  if (alive_ && revoked_.count(remote.number) == 0) routes_[key] = opened;
+  // Not kept where either pool was revoked meanwhile: it goes with the transfer it was opened for.
+  const bool current = local->generation.load() == key.local_generation;
+  if (alive_ && current && revoked_.count(remote.number) == 0) routes_[key] = opened;
   return opened;
 }
 
 PeerImpl::OpenedRoute PeerImpl::open_route(const std::shared_ptr<PoolImpl>& local,
                                            const wire::PoolInfo& remote,
-                                           const TransferOptions& options) {
+                                           const TransferOptions& options,
+                                           std::uint64_t generation) {
   if (const auto fields = diff(local->shape, remote.shape); !fields.empty())
     throw Error(ErrorCode::refused,
                 fmt::format("pool '{}' here and pool '{}' of {} differ in geometry:\n{}",
                             local->options.name, remote.name, name_, format_table(fields)));
   const auto node = this->node();
+  // Counted before anything can be mapped: a revoke of our pool waits for it, or is seen below.
+  node->watch(local);
+  node->holds().route_opened(local.get());
+  ScopeExit uncount([&] { node->holds().route_closed(local.get()); });
   path::RemoteEnd end = ask_for(remote);
-  try {
-    const auto verdicts = judge_all(*node, *local, end);
-    const auto& path = node->paths()[static_cast<std::size_t>(choose_path(verdicts, options))];
-    node->watch(local);
-    auto route = path->open(local, std::move(end));
-    node->holds().route_opened(local.get());
-    OpenedRoute opened;
-    opened.path = path->name();
-    opened.route = {route.release(), [self = shared_from_this(), node, local,
-                                      number = remote.number](path::Route* mapped) {
-                      delete mapped;
-                      node->holds().route_closed(local.get());
-                      self->give_back(number);
-                    }};
-    return opened;
-  } catch (...) {
-    give_back(remote.number);
-    throw;
-  }
+  ScopeExit unmap([&] { give_back(remote.number); });
+  if (local->generation.load() != generation)
+    throw Error(ErrorCode::refused,
+                fmt::format("pool '{}' is being revoked here", local->options.name));
+  const auto verdicts = judge_all(*node, *local, end);
+  const auto& path = node->paths()[static_cast<std::size_t>(choose_path(verdicts, options))];
+  for (const auto& verdict : verdicts)
+    node->log(LogLevel::debug, fmt::format("{}: pool '{}' by {}: {}", name_, remote.name,
+                                           verdict.path, verdict.reason));
+  const auto begin = Clock::now();
+  auto route = path->open(local, std::move(end));
+  node->log(LogLevel::debug,
+            fmt::format("{}: pool '{}' mapped by {} in {:.3f} ms", name_, remote.name, path->name(),
+                        std::chrono::duration<double, std::milli>(Clock::now() - begin).count()));
+  OpenedRoute opened;
+  opened.path = path->name();
+  opened.route = {route.release(), [self = shared_from_this(), node, local,
+                                    number = remote.number](path::Route* mapped) {
+                    delete mapped;
+                    node->holds().route_closed(local.get());
+                    self->give_back(number);
+                  }};
+  uncount.release();
+  unmap.release();
+  return opened;
 }
 
 path::RemoteEnd PeerImpl::ask_for(const wire::PoolInfo& remote) {
@@ -134,11 +148,12 @@ path::RemoteEnd PeerImpl::ask_for(const wire::PoolInfo& remote) {
     self->say(wire::OpenPool{request, remote.number, remote.writable});
   });
   if (answer.wait_for(kGrantTimeout) != std::future_status::ready) {
-    std::lock_guard lock(mutex_);
-    pending_.erase(request);
-    throw Error(ErrorCode::deadline,
-                fmt::format("{} did not grant pool '{}' within {} s; is it stopped?", name_,
-                            remote.name, kGrantTimeout.count()));
+    std::unique_lock lock(mutex_);
+    // It may have come just now.
+    if (pending_.erase(request) != 0)
+      throw Error(ErrorCode::deadline,
+                  fmt::format("{} did not grant pool '{}' within {} s; is it stopped?", name_,
+                              remote.name, kGrantTimeout.count()));
   }
   path::RemoteEnd end = answer.get();
   end.shape = remote.shape;

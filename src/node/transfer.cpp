@@ -1,5 +1,6 @@
 #include "kvferry/transfer.hpp"
 
+#include "base/time_after.hpp"
 #include "node/transfer_impl.hpp"
 
 namespace kvferry {
@@ -16,14 +17,13 @@ std::string_view to_string(TransferState state) noexcept {
     case TransferState::cancelled: return "cancelled";
     case TransferState::deadline: return "deadline";
     case TransferState::peer_died: return "peer died";
-    case TransferState::revoked: return "revoked";
   }
   return "unknown";
 }
 
 TransferState Transfer::poll() const { return state_->poll(); }
 
-const TransferReport& Transfer::wait() const {
+const TransferReport& Transfer::wait() const& {
   while (!state_->wait_until(std::chrono::steady_clock::now() + std::chrono::hours(1))) {
   }
   const TransferState state = state_->state();
@@ -32,13 +32,16 @@ const TransferReport& Transfer::wait() const {
 }
 
 bool Transfer::wait_for(std::chrono::nanoseconds timeout) const {
-  return state_->wait_until(std::chrono::steady_clock::now() + timeout);
+  return state_->wait_until(time_after(std::chrono::steady_clock::now(), timeout));
 }
 
 void Transfer::cancel() const noexcept { state_->abort(TransferState::cancelled, "cancelled"); }
 
-const TransferReport& Transfer::report() const { return state_->report(); }
-const std::string& Transfer::error() const { return state_->error(); }
+TransferReport Transfer::wait() const&& { return static_cast<const Transfer&>(*this).wait(); }
+const TransferReport& Transfer::report() const& { return state_->report(); }
+TransferReport Transfer::report() const&& { return state_->report(); }
+const std::string& Transfer::error() const& { return state_->error(); }
+std::string Transfer::error() const&& { return state_->error(); }
 const volatile std::uint32_t* Transfer::status_word() const noexcept {
   return state_->status_word();
 }

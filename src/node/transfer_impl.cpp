@@ -16,7 +16,6 @@ ErrorCode error_code_of(TransferState state) noexcept {
     case TransferState::cancelled: return ErrorCode::cancelled;
     case TransferState::deadline: return ErrorCode::deadline;
     case TransferState::peer_died: return ErrorCode::unreachable;
-    case TransferState::revoked: return ErrorCode::refused;
     default: return ErrorCode::failed;
   }
 }
@@ -40,8 +39,14 @@ void TransferImpl::begin(std::shared_ptr<path::Route> route, plan::Plan plan) {
     posted_ = Clock::now();
   }
   // The path keeps us alive until it has told us that the job is quiet.
-  auto job = route->start(std::move(plan), start_.job,
-                          [self = shared_from_this()] { self->job_is_quiet(); });
+  std::shared_ptr<path::Job> job;
+  try {
+    job = route->start(std::move(plan), start_.job,
+                       [self = shared_from_this()] { self->job_is_quiet(); });
+  } catch (const std::exception& error) {
+    never_began(error.what());
+    throw;
+  }
   bool finish_now = false;
   TransferState late_abort = TransferState::running;
   {
@@ -54,6 +59,19 @@ void TransferImpl::begin(std::shared_ptr<path::Route> route, plan::Plan plan) {
   }
   if (late_abort != TransferState::running) job_->abort(error_code_of(late_abort));
   if (finish_now) finish();
+}
+
+// For whoever waits already (a peer that is being closed); nobody is told, since the caller gets
+// the exception.
+void TransferImpl::never_began(const std::string& why) {
+  {
+    std::lock_guard lock(mutex_);
+    state_ = TransferState::failed;
+    error_ = why;
+    route_.reset();
+  }
+  on_end_ = nullptr;
+  ended_.notify_all();
 }
 
 void TransferImpl::job_is_quiet() {
@@ -135,7 +153,14 @@ bool TransferImpl::wait_until(Clock::time_point until) {
       job = job_;
       aborted = abort_state_ != TransferState::running;
     }
-    if (!job) return false;
+    if (!job) {
+      // It is being posted by another thread.
+      std::unique_lock lock(mutex_);
+      const auto look_again = std::min(until, Clock::now() + std::chrono::milliseconds(1));
+      ended_.wait_until(lock, look_again, [this] { return state_ != TransferState::running; });
+      if (Clock::now() >= until) return state_ != TransferState::running;
+      continue;
+    }
     const bool by_deadline = !aborted && start_.deadline && *start_.deadline < until;
     if (job->wait_until(by_deadline ? *start_.deadline : until)) {
       finish();

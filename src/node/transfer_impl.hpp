@@ -51,6 +51,7 @@ class TransferImpl : public std::enable_shared_from_this<TransferImpl> {
   const volatile std::uint32_t* status_word() const;
 
  private:
+  void never_began(const std::string& why);
   void job_is_quiet();
   void finish();
   void end_as(TransferState state, std::string message);

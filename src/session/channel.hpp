@@ -41,6 +41,8 @@ class Channel : public std::enable_shared_from_this<Channel> {
   void close() noexcept;
   // Sends what is queued, then closes; gives up after a second.
   asio::awaitable<void> flush_and_close();
+  // Descriptors that wait to be sent.
+  std::size_t queued_fds() const noexcept { return queued_fds_; }
   bool is_open() const noexcept { return socket_.is_open(); }
   int native_handle() { return socket_.native_handle(); }
   Socket::executor_type executor() { return socket_.get_executor(); }
@@ -64,6 +66,7 @@ class Channel : public std::enable_shared_from_this<Channel> {
   bool established_ = false;
   bool writing_ = false;
   std::size_t queued_bytes_ = 0;
+  std::size_t queued_fds_ = 0;
   std::deque<Outgoing> queue_;
   std::vector<UniqueFd> pending_fds_;
 };

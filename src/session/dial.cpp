@@ -69,6 +69,8 @@ asio::awaitable<wire::Signpost> read_signpost(const Address& address,
   try {
     const auto found = co_await tcp::resolver(executor).async_resolve(
         address.host, std::to_string(address.port), asio::use_awaitable);
+    // Past the time a socket must not be opened again: nothing would close it.
+    if (guard.fired()) throw std::system_error(asio::error::operation_aborted);
     co_await asio::async_connect(socket, found, asio::use_awaitable);
     std::array<std::byte, wire::kHeaderBytes> head;
     co_await asio::async_read(socket, asio::buffer(head), asio::use_awaitable);

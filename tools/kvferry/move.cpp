@@ -34,7 +34,6 @@ ErrorCode code_of(TransferState state) {
   switch (state) {
     case TransferState::deadline: return ErrorCode::deadline;
     case TransferState::peer_died: return ErrorCode::unreachable;
-    case TransferState::revoked: return ErrorCode::refused;
     default: return ErrorCode::failed;
   }
 }

@@ -106,10 +106,15 @@ void Lane::give_back(std::unique_ptr<Slot> slot) noexcept {
 }
 
 kernels::Words* Lane::take_words() {
-  std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   if (words_.empty()) {
+    // Not under the lock: CUDA's callback wants it in give_back(), and the allocation may wait for
+    // it.
+    lock.unlock();
     const cuda::DeviceGuard guard(device_);
-    word_pages_.push_back(cuda::PinnedBuffer::allocate(kWordsPerPage * sizeof(kernels::Words)));
+    auto page = cuda::PinnedBuffer::allocate(kWordsPerPage * sizeof(kernels::Words));
+    lock.lock();
+    word_pages_.push_back(std::move(page));
     auto* first = reinterpret_cast<kernels::Words*>(word_pages_.back().data());
     // Room for all there are, so that giving back never allocates.
     words_.reserve(kWordsPerPage * word_pages_.size());
