@@ -78,6 +78,12 @@ def test_a_failed_verification(start, tmp_path):
     assert report["verification"]["first_mismatch"]["where"] == "moved"
     assert report["verification"]["first_mismatch"]["block"] == 8
     assert len(report["transfers"]) == 1
+    assert report["summary"] == {"transfers": 0, "gb_per_s": None}
+    verification = report["verification"]
+    assert verification["checked"] is True
+    assert verification["transfers"] == 1
+    assert verification["other_blocks"] == 5239
+    assert verification["other_bytes"] == 5239 * 4 * 512
 
 
 @pytest.mark.parametrize(
@@ -93,6 +99,32 @@ def test_errors_are_reported_too(command, args, code, name):
     assert report["exit_code"] == code
     assert report["error"]["code"] == name
     assert report["error"]["message"] in result.stderr
+
+
+def test_where_the_dtype_came_from(start, tmp_path):
+    server = start.server(*SMALL)
+    config = tmp_path / "config.json"
+    fields = {"num_hidden_layers": 4, "num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 16}
+    for extra, args, origin, note in (
+        ({}, [], "default", "note: dtype: bf16 (the config names none); --dtype sets it"),
+        ({"torch_dtype": "float64"}, [], "default", 'names "float64"'),
+        ({"torch_dtype": "bfloat16"}, [], "model", None),
+        ({}, ["--dtype", "bf16"], "option", None),
+    ):
+        config.write_text(json.dumps({**fields, **extra}))
+        result = kvferry(
+            "explain", "--port", server.port, "--device", "host", "--model", str(config), "--block-size", "4",
+            *args, "--json", "-",
+        )
+        assert result.returncode == 0, result.stderr
+        assert json.loads(result.stdout)["geometry"]["dtype_from"] == origin
+        assert (note in result.stderr) if note else ("note:" not in result.stderr)
+
+
+def test_a_deadlines_code(start):
+    result = start.server(*SMALL).pull(*SMALL, "--deadline", "1ns", "--json", "-")
+    assert result.returncode == 5
+    assert json.loads(result.stdout)["error"]["code"] == "deadline"
 
 
 def test_explain(start):

@@ -1,5 +1,6 @@
 """Signals, and peers that die."""
 
+import re
 import signal
 import time
 
@@ -21,7 +22,7 @@ def test_a_server_ends_with_totals(start, ending):
     server.wait_for(r"^disconnected")
     assert server.end(ending) == 0
     last = server.lines[-1]
-    assert last.startswith(ending.name + ": served 3 transfers (2 pulls, 1 pushes), 1.5 MiB, to 2 clients; refused 0")
+    assert last.startswith(ending.name + ": served 3 transfers (2 pulls, 1 push), 1.5 MiB, to 2 clients; refused 0")
 
 
 def test_a_server_that_is_ended_leaves_no_socket(start, tmp_path):
@@ -33,7 +34,9 @@ def test_a_server_that_is_ended_leaves_no_socket(start, tmp_path):
 def test_a_client_that_ends_is_not_called_dead(start):
     server = start.server(*SMALL)
     assert server.pull(*SMALL).returncode == 0
-    assert "died" not in server.wait_for(r"^disconnected.*").group(0)
+    line = server.wait_for(r"^disconnected.*").group(0)
+    assert "died" not in line
+    assert line.count("(pid ") == 1
 
 
 @pytest.mark.parametrize("size", [SMALL, LARGE], ids=["small", "large"])
@@ -73,6 +76,8 @@ def test_an_interrupted_client_says_so(start, ending, size):
     client.wait_for(r"#2 ")
     assert client.end(ending) == 130
     assert f"interrupted by {ending.name}" in client.text()
+    assert re.search(r"(?m)^  summary .* over [0-9,]+ transfers", client.text())
+    assert re.search(r"(?m)^  [0-9]+ of 1000000 transfers done$", client.text())
     server.wait_for(r"^disconnected")
     assert server.pull(*size).returncode == 0
 

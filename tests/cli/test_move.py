@@ -31,7 +31,7 @@ def test_a_pull_is_verified(start, fill):
 def test_any_blocks_into_any_blocks(start, args, blocks):
     result = start.server(*SMALL, "--fill", "indexed").pull(*SMALL, *args)
     assert result.returncode == 0, result.stderr
-    assert f"verified  {blocks} blocks x 4 layers" in result.stdout
+    assert f"verified  {blocks} block{'s' if blocks > 1 else ''} x 4 layers" in result.stdout
 
 
 @pytest.mark.parametrize("layers", ["0:1", "1:3", "3:4", "0:4"])
@@ -41,7 +41,7 @@ def test_a_range_of_layers(start, layers):
         *SMALL, *SIXTEEN, "--layer-range", layers, "--blocks", "scattered:5"
     )
     assert result.returncode == 0, result.stderr
-    assert f"16 blocks x {end - first} layers" in result.stdout
+    assert f"16 blocks x {end - first} layer{'s' if end - first > 1 else ''}, every byte" in result.stdout
     assert ("other" in result.stdout.split("unchanged")[1]) == (end - first < 4)
 
 

@@ -1,6 +1,8 @@
 """What is refused, unreachable, too late or in the way: exit codes 3 to 6."""
 
 import os
+import re
+import signal
 import socket
 
 import pytest
@@ -30,11 +32,14 @@ def test_a_different_geometry_is_named_on_both_sides(start, field):
     flag, value = FIELDS[field]
     result = server.pull(*with_value(SMALL, flag, value), "--input-tokens", "8")
     assert result.returncode == 4
-    rows = [line.split() for line in result.stderr.splitlines()]
+    rows = [re.sub(r" \(--[a-z-]+\)", "", line).split() for line in result.stderr.splitlines()]
     theirs = next(row for row in rows if row and row[0] == field)
     assert theirs[1] == value
     server.wait_for(r"^refused")
-    server.wait_for(rf"{field}\s+{theirs[2]}\s+{value}")
+    # Its table stands below the event's text; fields that options call otherwise name the option.
+    named = "" if flag == f"--{field}" else rf" \({flag}\)"
+    server.wait_for(rf"^ {{14}}{field}{named}\s+{theirs[2]}\s+{value}")
+    assert "--layers --heads --dims --block-size --dtype --kv, on both sides" in result.stderr
     # It serves on.
     assert server.pull(*SMALL).returncode == 0
 
@@ -71,8 +76,29 @@ def test_a_deadline_passes(start):
     server = start.server(*LARGE)
     result = server.pull(*LARGE, "--deadline", "1us")
     assert result.returncode == 5
-    assert "transfer 1 of 1" in result.stderr
+    assert "the deadline of 1us passed" in result.stderr
     assert server.pull(*LARGE, "--deadline", "1m").returncode == 0
+
+
+def test_a_server_that_does_not_answer(start):
+    server = start.server(*SMALL)
+    server.process.send_signal(signal.SIGSTOP)
+    try:
+        late = server.pull(*SMALL, "--deadline", "300ms")
+        assert late.returncode == 5
+        assert "the deadline of 300ms passed" in late.stderr
+        silent = server.pull(*SMALL)
+        assert silent.returncode == 3
+        assert "stopped?" in silent.stderr
+    finally:
+        server.process.send_signal(signal.SIGCONT)
+
+
+def test_sms_mean_nothing_to_host_memory(start):
+    server = start.server(*SMALL)
+    note = "note: --sms has no effect on host memory"
+    assert note in server.pull(*SMALL, "--sms", "8").stdout
+    assert note not in server.pull(*SMALL).stdout
 
 
 def test_a_port_in_use(start, tmp_path):
@@ -95,7 +121,9 @@ def test_a_socket_in_use(start):
 def test_more_memory_than_there_is():
     result = kvferry("serve", "--device", "host", "--available-memory", "1000000", "--port", "0")
     assert result.returncode == 6
-    assert "memory" in result.stderr
+    assert "--available-memory" in result.stderr
+    assert "GiB" in result.stderr
+    assert not re.search(r"[0-9]{8}", result.stderr)
 
 
 def test_a_socket_directory_that_others_can_write(tmp_path):

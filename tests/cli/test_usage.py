@@ -17,6 +17,7 @@ def test_version():
     result = kvferry("--version")
     assert result.returncode == 0
     assert result.stdout.startswith("kvferry ")
+    assert kvferry("-V").stdout == result.stdout
     assert "CUDA" in result.stdout
 
 
@@ -27,17 +28,22 @@ def test_help_of_every_command(command):
     assert result.stderr == ""
     assert f"Usage: {' '.join(['kvferry', *command])}" in result.stdout
     assert result.stdout == kvferry(*command, "-h").stdout
+    assert result.stdout == kvferry("help", *command).stdout
 
 
 @pytest.mark.parametrize("command", ["serve", "pull", "push", "explain"])
 def test_help_says_units_defaults_environment_and_exit_codes(command):
     text = kvferry(command, "--help").stdout
-    for part in ("GB here means", "2^30", "(default 4)", "(default 5555)", "CUDA_VISIBLE_DEVICES", "Exit codes:", "Examples:"):
+    memory = ("GB here means", "2^30", "(default 4)")
+    assert [part in text for part in memory] == [command != "explain"] * 3
+    for part in ("(default 5555)", "CUDA_VISIBLE_DEVICES", "Exit codes:", "Examples:"):
         assert part in text, part
 
 
 def test_no_command_and_an_unknown_one():
-    assert "See kvferry --help" in usage_error()
+    error = usage_error()
+    assert "a command is required: serve, pull, push, explain, completion\n" in error
+    assert "See kvferry --help" in error
     assert '"fetch" is not a command' in usage_error("fetch")
 
 
@@ -63,7 +69,11 @@ def test_an_unknown_flag_is_named(command):
         (["--blocks", "first,2"], '"first,2"'),
         (["--blocks", "0-7,x,40"], '"x"'),
         (["--blocks", "9-3"], '"9-3"'),
-        (["--blocks", "0-4294967295"], '"0-4294967295"'),
+        (["--blocks", "0-4294967295"], '"0-4294967295" makes the list longer than 16777216 ids; the local pool\'s highest id is 5241'),
+        (["--blocks", "0-9999999999"], '"0-9999999999" is too large; the local pool\'s highest id is 5241'),
+        (["--blocks", "0-5999"], "--blocks names 6000 ids, the local pool has 5242 blocks"),
+        (["--model", ""], "--model: the value is empty"),
+        (["--deadline", ""], "--deadline: the value is empty"),
         (["--blocks", "scattered:x"], '"scattered:x"'),
         (["--into", "first"], '"first"'),
         (["--into", "1,2", "--blocks", "1,2,3"], "--blocks names 3 ids and --into names 2"),
@@ -93,6 +103,21 @@ def test_a_wrong_value_is_named_before_anything_happens(args, named):
     error = usage_error("pull", *small, *args)
     assert named.replace("2.0 KiB", "2 KiB") in error
     assert "See kvferry pull --help" in error
+
+
+@pytest.mark.parametrize(
+    "args, message",
+    [
+        (["pull", "--cuont", "5", "--colour"], "kvferry pull: unknown option --cuont; did you mean --count?"),
+        (["pull", "--count"], "kvferry pull: --count needs a value"),
+        (["push", "--count", "1", "--count", "2"], "kvferry push: --count was given twice"),
+        (["--prot"], "kvferry: unknown option --prot"),
+        (["help", "fetch"], 'kvferry: "fetch" is not a command'),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_usage_messages_are_short_and_ours(args, message):
+    assert usage_error(*args).splitlines()[0].startswith(message)
 
 
 def test_an_unreadable_model_config_is_named(tmp_path):

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "geometry_table.hpp"
 #include "kvferry/error.hpp"
 #include "quote.hpp"
 #include "units.hpp"
@@ -27,14 +28,35 @@ void describe(const Client& client, const Geometry& geometry, Context& context) 
   context.out.field("geometry", fmt::format("{}; a block is {}", geometry.shape.to_string(),
                                             format_bytes(geometry.shape.block_bytes())));
   const std::uint64_t bytes = geometry.shape.block_bytes() * geometry.shape.layers * pool.blocks();
-  context.out.field(
-      "local", fmt::format("{} block{} ({}) on {}{}", pool.blocks(), pool.blocks() == 1 ? "" : "s",
-                           format_bytes(bytes), device.device.to_string(),
-                           device.why.empty() ? "" : " (" + device.why + ")"));
-  context.out.field(
-      "remote", printable(fmt::format("{} blocks on {}, {}, {}, served by {}", remote.blocks,
-                                      remote.device, remote.tag.empty() ? "no tag" : remote.tag,
-                                      remote.writable ? "writable" : "read-only", peer.name())));
+  context.out.field("local", fmt::format("{} ({}) on {}{}", counted(pool.blocks(), "block"),
+                                         format_bytes(bytes), device.device.to_string(),
+                                         device.why.empty() ? "" : " (" + device.why + ")"));
+  context.out.field("remote", printable(fmt::format(
+                                  "{} on {}, {}, {}, served by {}", counted(remote.blocks, "block"),
+                                  remote.device, remote.tag.empty() ? "no tag" : remote.tag,
+                                  remote.writable ? "writable" : "read-only", peer.name())));
+}
+
+// The library's own patience, and so the longest a connect waits.
+constexpr std::chrono::nanoseconds kConnectTimeout = std::chrono::seconds(5);
+
+Peer connect_peer(Node& node, const std::string& address, const ClientPlan& plan) {
+  const auto timeout = std::min(plan.deadline.value_or(kConnectTimeout), kConnectTimeout);
+  try {
+    return node.connect(address, std::chrono::ceil<std::chrono::milliseconds>(timeout));
+  } catch (const Error& error) {
+    // A silence that outlasts our own patience is no deadline of the user's.
+    const bool own = plan.deadline && *plan.deadline <= kConnectTimeout;
+    if (error.code() == ErrorCode::deadline && !own) {
+      throw Error(ErrorCode::unreachable, error.what(), error.where());
+    }
+    if (!has_geometry_table(error.what())) throw;
+    throw Error(error.code(),
+                with_option_names(error.what()) +
+                    "\nset the same --model, or --layers --heads --dims --block-size --dtype --kv, "
+                    "on both sides",
+                error.where());
+  }
 }
 
 }  // namespace
@@ -59,11 +81,12 @@ ConnectedClient connect_client(const PoolCommandOptions& options, const ClientPl
   const std::string address = server_address(options.endpoint);
   DeviceChoice device = choose_device(options.device);
   context.report.device = device;
+  if (!geometry.dtype_note.empty()) context.out.line("note: {}", geometry.dtype_note);
   PoolOptions pool_options;
   pool_options.name = kPoolName;
   pool_options.tag = "local";
   context.out.progress().note("allocating " + format_bytes(geometry.pool_bytes()));
-  Pool pool = Pool::allocate(device.device, geometry.shape, geometry.blocks, pool_options);
+  Pool pool = allocate_pool(device.device, geometry, pool_options);
   context.out.progress().clear();
   context.interrupts.throw_if_requested();
 
@@ -75,11 +98,11 @@ ConnectedClient connect_client(const PoolCommandOptions& options, const ClientPl
   std::vector<Pool> check_pool;
   if (plan.check_blocks > 0) {
     pool_options.name = kCheckPoolName;
-    check_pool.push_back(
-        Pool::allocate(device.device, geometry.shape, plan.check_blocks, pool_options));
+    const Geometry check{geometry.shape, plan.check_blocks, {}, {}};
+    check_pool.push_back(allocate_pool(device.device, check, pool_options));
     node->add(check_pool.front());
   }
-  Peer peer = node->connect(address);
+  Peer peer = connect_peer(*node, address, plan);
   RemotePool remote = find_pool(peer);
   context.report.remote = RemoteReport{peer.name(), address, remote};
   Client client{std::move(device), std::move(pool), std::move(node), std::move(peer),

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,6 +26,7 @@ struct ClientPlan {
   Geometry geometry;
   // Blocks of a second pool, "kv-check", for reading pushed blocks back; 0: none.
   std::uint32_t check_blocks = 0;
+  std::optional<std::chrono::nanoseconds> deadline{};  // the user's own, if there is one
 };
 inline constexpr const char* kPoolName = "kv";
 inline constexpr const char* kCheckPoolName = "kv-check";
@@ -34,7 +37,8 @@ struct ConnectedClient {
 };
 
 // Allocates, connects, tells the person and fills the report. Throws: Error{resource} (memory,
-// GPU), Error{unreachable}, Error{refused} (geometry, with the table; no pool of that name).
+// GPU), Error{unreachable}, Error{deadline} (only the user's own), Error{refused} (geometry, with
+// the table; no pool of that name).
 ConnectedClient connect_client(const PoolCommandOptions& options, const ClientPlan& plan,
                                Context& context);
 

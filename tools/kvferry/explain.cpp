@@ -7,8 +7,8 @@
 namespace kvferry::cli {
 
 void run_explain(const ExplainOptions& options, Context& context) {
-  ClientPlan plan{"explain", resolve_geometry(options.geometry), 0};
-  plan.geometry.blocks = 1;  // nothing moves, so one block tells as much as a full pool
+  // Nothing moves, so one block tells as much as a full pool.
+  const ClientPlan plan{"explain", resolve_one_block(options.geometry), 0, {}};
   context.report.geometry = plan.geometry;
   context.out.line("kvferry explain: {}", server_address(options.endpoint));
   const ConnectedClient connected = connect_client(options, plan, context);

@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
 #include <cstring>
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "kvferry/error.hpp"
 #include "option_error.hpp"
@@ -41,28 +43,78 @@ std::string read_config(const std::string& path) {
   return text;
 }
 
-CacheShape resolve_shape(const GeometryOptions& options) {
-  CacheShape shape;
+// What the config says about the dtype, as shape_from_model_config reads it: of the nested
+// text_config first, dtype before torch_dtype.
+void note_dtype(const std::string& text, Geometry& geometry) {
+  const auto config = nlohmann::json::parse(text);
+  std::string odd;
+  const nlohmann::json* places[] = {
+      config.contains("text_config") ? &config["text_config"] : &config, &config};
+  for (const nlohmann::json* place : places) {
+    for (const char* field : {"dtype", "torch_dtype"}) {
+      const auto found = place->find(field);
+      if (found == place->end() || !found->is_string()) continue;
+      const auto name = found->get<std::string>();
+      if (name == "bfloat16" || name == "float16" || name == "float32") {
+        geometry.dtype_from = "model";
+        return;
+      }
+      if (odd.empty()) odd = name;
+    }
+  }
+  geometry.dtype_note = fmt::format(
+      "dtype: {} (the config names {}); --dtype sets it", to_string(geometry.shape.dtype),
+      odd.empty() ? "none" : quote(odd) + ", which kvferry takes for no cache");
+}
+
+// Everything but the blocks.
+Geometry resolve_shape(const GeometryOptions& options) {
+  Geometry geometry;
+  CacheShape& shape = geometry.shape;
   // block_tokens and dtype that the config does not say come from here.
   if (!options.model.empty()) {
     const std::string text = read_config(options.model);
     shape = naming_option("--model " + quote_path(options.model),
                           [&] { return shape_from_model_config(text, shape); });
+    if (!options.dtype) note_dtype(text, geometry);
   }
   if (options.layers) shape.layers = *options.layers;
   if (options.kv) shape.kv = *options.kv;
   if (options.heads) shape.kv_heads = *options.heads;
   if (options.dims) shape.head_dim = *options.dims;
   if (options.block_tokens) shape.block_tokens = *options.block_tokens;
-  if (options.dtype) shape.dtype = parse_dtype(*options.dtype);
+  if (options.dtype) {
+    shape.dtype = parse_dtype(*options.dtype);
+    geometry.dtype_from = "option";
+  }
   shape.validate();
-  return shape;
+  return geometry;
+}
+
+// "4294967296 bytes" -> "4.00 GiB": every number of seven digits or more is a size.
+std::string with_readable_sizes(std::string_view text) {
+  constexpr std::string_view kUnit = " bytes";
+  std::string out;
+  while (!text.empty()) {
+    const std::size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());
+    std::uint64_t bytes = 0;
+    if (digits < 7 || std::from_chars(text.data(), text.data() + digits, bytes).ec != std::errc{}) {
+      const std::size_t taken = std::max<std::size_t>(digits, 1);
+      out += text.substr(0, taken);
+      text.remove_prefix(taken);
+      continue;
+    }
+    out += format_bytes(bytes);
+    text.remove_prefix(digits);
+    if (text.starts_with(kUnit)) text.remove_prefix(kUnit.size());
+  }
+  return out;
 }
 
 }  // namespace
 
 Geometry resolve_geometry(const GeometryOptions& options) {
-  Geometry geometry{resolve_shape(options), 0};
+  Geometry geometry = resolve_shape(options);
   const std::uint64_t memory =
       naming_option("--available-memory", [&] { return parse_gib(options.available_memory); });
   const CacheShape& shape = geometry.shape;
@@ -82,6 +134,24 @@ Geometry resolve_geometry(const GeometryOptions& options) {
   }
   geometry.blocks = static_cast<std::uint32_t>(blocks);
   return geometry;
+}
+
+Geometry resolve_one_block(const GeometryOptions& options) {
+  Geometry geometry = resolve_shape(options);
+  geometry.blocks = 1;
+  return geometry;
+}
+
+Pool allocate_pool(const Device& device, const Geometry& geometry, const PoolOptions& options) {
+  try {
+    return Pool::allocate(device, geometry.shape, geometry.blocks, options);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::resource) throw;
+    throw Error(error.code(),
+                fmt::format("{}; --available-memory sets the size of the pool, here {}",
+                            with_readable_sizes(error.what()), format_bytes(geometry.pool_bytes())),
+                error.where());
+  }
 }
 
 DeviceChoice choose_device(const std::string& text) {

@@ -14,7 +14,7 @@ const char* const kRootFooter = R"(Try it, in two terminals:
   kvferry serve
   kvferry pull --blocks scattered --count 5
 
-Each command has its own help: kvferry pull --help.
+Each command has its own help: kvferry pull --help, or kvferry help pull.
 
 Environment:
   CUDA_VISIBLE_DEVICES  the GPUs this process may use; --device cuda:N counts among these

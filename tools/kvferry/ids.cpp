@@ -28,25 +28,36 @@ std::optional<Integer> whole_number(std::string_view text) {
   return value;
 }
 
-std::uint32_t parse_id(std::string_view text, std::string_view piece) {
+// `what` is wrong with a piece that no pool can hold.
+[[noreturn]] void too_large(std::string_view piece, std::string_view what,
+                            std::uint32_t pool_blocks) {
+  bad(fmt::format(
+      "{} {}{}", quote(piece), what,
+      pool_blocks == 0 ? "" : fmt::format("; the local pool's highest id is {}", pool_blocks - 1)));
+}
+
+std::uint32_t parse_id(std::string_view text, std::string_view piece, std::uint32_t pool_blocks) {
   const std::optional<std::uint32_t> id = whole_number<std::uint32_t>(text);
   if (!id) {
+    const bool digits = !text.empty() && text.find_first_not_of("0123456789") == text.npos;
+    if (digits) too_large(piece, "is too large", pool_blocks);
     bad(fmt::format("{} is not a block id or a range of them; give ids like 0-7,12,40",
                     quote(piece)));
   }
   return *id;
 }
 
-void append_piece(std::string_view piece, std::vector<std::uint32_t>& ids) {
+void append_piece(std::string_view piece, std::uint32_t pool_blocks,
+                  std::vector<std::uint32_t>& ids) {
   const std::size_t dash = piece.find('-');
-  const std::uint32_t begin = parse_id(piece.substr(0, dash), piece);
+  const std::uint32_t begin = parse_id(piece.substr(0, dash), piece, pool_blocks);
   std::uint32_t last = begin;
-  if (dash != std::string_view::npos) last = parse_id(piece.substr(dash + 1), piece);
+  if (dash != std::string_view::npos) last = parse_id(piece.substr(dash + 1), piece, pool_blocks);
   if (last < begin) {
     bad(fmt::format("{} runs backwards; give the lower id first", quote(piece)));
   }
   if (ids.size() + (std::uint64_t{last} - begin) + 1 > kMaxListedIds) {
-    bad(fmt::format("{} makes the list longer than {} ids", quote(piece), kMaxListedIds));
+    too_large(piece, fmt::format("makes the list longer than {} ids", kMaxListedIds), pool_blocks);
   }
   for (std::uint64_t id = begin; id <= last; ++id) ids.push_back(static_cast<std::uint32_t>(id));
 }
@@ -67,18 +78,26 @@ std::optional<IdChoice> parse_scattered(std::string_view text) {
   return choice;
 }
 
-IdChoice parse_choice(std::string_view text, std::string_view word, IdChoice::Kind kind) {
+IdChoice parse_choice(std::string_view text, std::string_view word, IdChoice::Kind kind,
+                      std::uint32_t pool_blocks) {
   if (text == word) return {.kind = kind, .seed = 0, .ids = {}};
   if (auto scattered = parse_scattered(text)) return *scattered;
   if (text.empty() || text.front() < '0' || text.front() > '9') {
     bad(fmt::format("{} is not {}, scattered[:SEED] or a list of ids like 0-7,12,40", quote(text),
                     word));
   }
-  return {.kind = IdChoice::Kind::list, .seed = 0, .ids = parse_id_list(text)};
+  return {.kind = IdChoice::Kind::list, .seed = 0, .ids = parse_id_list(text, pool_blocks)};
 }
 
-void require_room(std::uint64_t count, std::uint32_t blocks, std::string_view side) {
+// `listed`: the user named that many ids, so the number of tokens has no part in it.
+void require_room(std::uint64_t count, std::uint32_t blocks, std::string_view side, bool listed) {
   if (count <= blocks) return;
+  if (listed) {
+    bad(fmt::format(
+        "the list names {} ids, the {} pool has {} blocks (0 to {}); name fewer or give "
+        "the {} side more --available-memory",
+        count, side, blocks, blocks - 1, side));
+  }
   bad(
       fmt::format("the transfer needs {} blocks, the {} pool has {}; lower --input-tokens or give "
                   "the {} side more --available-memory",
@@ -111,22 +130,22 @@ std::vector<std::uint32_t> first_ids(std::uint32_t count) {
 
 }  // namespace
 
-std::vector<std::uint32_t> parse_id_list(std::string_view text) {
+std::vector<std::uint32_t> parse_id_list(std::string_view text, std::uint32_t pool_blocks) {
   std::vector<std::uint32_t> ids;
   for (std::size_t at = 0; at <= text.size();) {
     const std::size_t comma = std::min(text.find(',', at), text.size());
-    append_piece(text.substr(at, comma - at), ids);
+    append_piece(text.substr(at, comma - at), pool_blocks, ids);
     at = comma + 1;
   }
   return ids;
 }
 
-IdChoice parse_blocks(std::string_view text) {
-  return parse_choice(text, "first", IdChoice::Kind::first);
+IdChoice parse_blocks(std::string_view text, std::uint32_t pool_blocks) {
+  return parse_choice(text, "first", IdChoice::Kind::first, pool_blocks);
 }
 
-IdChoice parse_into(std::string_view text) {
-  return parse_choice(text, "same", IdChoice::Kind::same);
+IdChoice parse_into(std::string_view text, std::uint32_t pool_blocks) {
+  return parse_choice(text, "same", IdChoice::Kind::same, pool_blocks);
 }
 
 LayerRange parse_layer_range(std::string_view text) {
@@ -183,9 +202,10 @@ IdLists resolve_ids(const IdChoice& blocks, const IdChoice& into, std::uint64_t 
                     PoolSizes pools, Direction direction) {
   // A list's own ids say what is wrong with it; and a source may be read twice.
   const bool listed = blocks.kind == IdChoice::Kind::list;
-  if (!listed) require_room(count, pools.remote, "remote");
-  if (!listed && into.kind != IdChoice::Kind::list) require_room(count, pools.local, "local");
-  if (into.kind == IdChoice::Kind::scattered) require_room(count, pools.local, "local");
+  const bool into_listed = into.kind == IdChoice::Kind::list;
+  if (!listed) require_room(count, pools.remote, "remote", into_listed);
+  if (!listed && !into_listed) require_room(count, pools.local, "local", false);
+  if (into.kind == IdChoice::Kind::scattered) require_room(count, pools.local, "local", listed);
   const auto n = static_cast<std::uint32_t>(count);
   IdLists lists;
   switch (blocks.kind) {

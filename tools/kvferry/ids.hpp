@@ -23,11 +23,12 @@ inline constexpr std::uint64_t kMaxListedIds = std::uint64_t{1} << 24;
 
 // "0-7,12,40": ids and inclusive ranges, in this order.
 // Throws: Error{invalid_argument} quoting the piece that is wrong.
-std::vector<std::uint32_t> parse_id_list(std::string_view text);
+// `pool_blocks`, if known, is named where a piece is too large for any pool.
+std::vector<std::uint32_t> parse_id_list(std::string_view text, std::uint32_t pool_blocks = 0);
 // first | scattered[:SEED] | IDS. Throws: as parse_id_list.
-IdChoice parse_blocks(std::string_view text);
+IdChoice parse_blocks(std::string_view text, std::uint32_t pool_blocks = 0);
 // same | scattered[:SEED] | IDS. Throws: as parse_id_list.
-IdChoice parse_into(std::string_view text);
+IdChoice parse_into(std::string_view text, std::uint32_t pool_blocks = 0);
 // "A:B": layers A to B - 1. Throws: Error{invalid_argument} quoting the text.
 LayerRange parse_layer_range(std::string_view text);
 

@@ -40,9 +40,15 @@ TEST(Ids, the_bad_piece_is_quoted) {
   EXPECT_THAT(error_of([] { parse_id_list("0,,1"); }), HasSubstr("\"\""));
   EXPECT_THAT(error_of([] { parse_id_list("1,"); }), HasSubstr("\"\""));
   EXPECT_THAT(error_of([] { parse_id_list(""); }), HasSubstr("\"\""));
-  for (const char* bad : {"-1", "1-", "1-2-3", "4294967296", "1 ,2", "0x1", "1.5", "+1"}) {
+  for (const char* bad : {"-1", "1-", "1-2-3", "1 ,2", "0x1", "1.5", "+1"}) {
     EXPECT_THAT(error_of([&] { parse_id_list(bad); }), HasSubstr("not a block id")) << bad;
   }
+}
+
+TEST(Ids, what_no_pool_holds_is_too_large) {
+  EXPECT_THAT(error_of([] { parse_id_list("4294967296"); }), HasSubstr("is too large"));
+  EXPECT_THAT(error_of([] { parse_blocks("0-9999999999", 5242); }),
+              AllOf(HasSubstr("\"0-9999999999\" is too large"), HasSubstr("highest id is 5241")));
 }
 
 TEST(Ids, a_range_cannot_eat_the_memory) {

@@ -8,15 +8,17 @@
 #include <new>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "commands.hpp"
 #include "completion.hpp"
 #include "context.hpp"
+#include "failure.hpp"
 #include "json_target.hpp"
 #include "kvferry/error.hpp"
 #include "log.hpp"
 #include "options.hpp"
-#include "quote.hpp"
+#include "usage.hpp"
 
 namespace kvferry::cli {
 namespace {
@@ -25,18 +27,6 @@ using Command = CommandLine::Command;
 
 constexpr int kUsage = static_cast<int>(ErrorCode::invalid_argument);
 constexpr int kResource = static_cast<int>(ErrorCode::resource);
-constexpr int kInterrupted = 130;
-
-int exit_code_of(ErrorCode code) {
-  return code == ErrorCode::cancelled ? kInterrupted : static_cast<int>(code);
-}
-
-// As a key: "invalid_argument".
-std::string code_name(ErrorCode code) {
-  std::string name(to_string(code));
-  std::replace(name.begin(), name.end(), ' ', '_');
-  return name;
-}
 
 // What a command's common parts are, whichever it is.
 struct Selected {
@@ -82,7 +72,8 @@ std::optional<Failure> attempt(const CommandLine& line, const std::string& json_
       context.out.line("{}: ended before it was ready", context.interrupts.name());
       return std::nullopt;
     }
-    return Failure{code_name(error.code()), exit_code_of(error.code()), error.what()};
+    const MoveOptions* const move = select(line).move;
+    return failure_of(error, move == nullptr ? "" : move->deadline);
   } catch (const std::bad_alloc&) {
     return Failure{"resource", kResource, "out of memory"};
   } catch (const std::exception& error) {
@@ -110,24 +101,15 @@ int run(const CommandLine& line) {
 }
 
 // Parses; an exit code where there is nothing more to do.
-std::optional<int> parse(CLI::App& app, int argc, char** argv) {
+std::optional<int> parse(CLI::App& app, const std::vector<std::string>& arguments) {
   try {
-    app.parse(argc, argv);
+    app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
     return std::nullopt;
   } catch (const CLI::Success& wanted) {  // --help, --version
     return app.exit(wanted);
   } catch (const CLI::ParseError& error) {
-    const auto commands = app.get_subcommands();
-    std::string name = "kvferry", message = error.what();
-    if (!commands.empty()) {
-      name += ' ' + commands[0]->get_name();
-    } else if (argc > 1) {
-      message = fmt::format(
-          "{} is not a command; the commands are serve, pull, push, explain and "
-          "completion",
-          quote(argv[1]));
-    }
-    fmt::print(stderr, "{}: {}\nSee {} --help\n", name, message, name);
+    const UsageError usage = explain_usage(app, error, arguments);
+    fmt::print(stderr, "{0}: {1}\nSee {0} --help\n", usage.program, usage.message);
     return kUsage;
   }
 }
@@ -135,7 +117,8 @@ std::optional<int> parse(CLI::App& app, int argc, char** argv) {
 int guarded_main(int argc, char** argv) {
   CommandLine line;
   const std::unique_ptr<CLI::App> app = make_app(line);
-  if (const std::optional<int> done = parse(*app, argc, argv)) return *done;
+  const auto arguments = expand_help(*app, {argv + std::min(argc, 1), argv + argc});
+  if (const std::optional<int> done = parse(*app, arguments)) return *done;
   if (line.command != Command::completion) return run(line);
   const std::string script = completion_script(*app, line.shell);
   const bool written = std::fwrite(script.data(), 1, script.size(), stdout) == script.size();
@@ -150,7 +133,7 @@ int main(int argc, char** argv) {
     return kvferry::cli::guarded_main(argc, argv);
   } catch (const kvferry::Error& error) {
     fmt::print(stderr, "kvferry: {}\n", error.what());
-    return kvferry::cli::exit_code_of(error.code());
+    return kvferry::cli::failure_of(error, "").exit_code;
   } catch (const std::exception& error) {
     fmt::print(stderr, "kvferry: {}\n", error.what());
     return kvferry::cli::kResource;

@@ -57,15 +57,41 @@ void print_transfer(const MoveRequest& request, std::uint32_t round, const Trans
            report.path, report.method);
 }
 
+void print_summary(const RunReport& report, Output& out) {
+  const auto good = report.good_transfers();
+  if (good.empty()) return;
+  const Rates rates = rates_of(good);
+  out.field("summary", fmt::format("min {}, median {}, max {} over {}", format_rate(rates.min),
+                                   format_rate(rates.median), format_rate(rates.max),
+                                   counted(good.size(), "transfer")));
+}
+
+void run_round(const MoveRequest& request, const Client& client, const IdLists& ids,
+               std::uint32_t round, Verifier* verifier, Context& context) {
+  if (verifier != nullptr) verifier->before(round);
+  context.interrupts.throw_if_requested();
+  const std::string what = fmt::format("transfer {} of {}", round, request.rounds);
+  TransferReport report = run_transfer(client.peer, client.pool, ids, request.direction,
+                                       request.transfer, what, context.interrupts);
+  print_transfer(request, round, report, context.out);
+  RunReport& run = context.report;
+  run.transfers.push_back(std::move(report));
+  // Until it is verified, the last transfer is not good.
+  run.last_is_unverified = verifier != nullptr;
+  if (verifier != nullptr) verifier->after(round);
+  run.last_is_unverified = false;
+}
+
 }  // namespace
 
 MoveRequest check_request(const MoveOptions& options, Direction direction) {
   MoveRequest request;
   request.direction = direction;
-  request.blocks = naming_option("--blocks", [&] { return parse_blocks(options.blocks); });
-  request.into = naming_option("--into", [&] { return parse_into(options.into); });
   request.rounds = options.count;
   request.geometry = resolve_geometry(options.geometry);
+  const std::uint32_t blocks = request.geometry.blocks;
+  request.blocks = naming_option("--blocks", [&] { return parse_blocks(options.blocks, blocks); });
+  request.into = naming_option("--into", [&] { return parse_into(options.into, blocks); });
   const CacheShape& shape = request.geometry.shape;
   request.block_count =
       wanted_blocks(request.blocks, request.into,
@@ -82,11 +108,18 @@ MoveRequest check_request(const MoveOptions& options, Direction direction) {
     transfer.deadline =
         naming_option("--deadline", [&] { return parse_duration(options.deadline); });
   }
-  if (request.into.kind != IdChoice::Kind::list && request.block_count > request.geometry.blocks) {
+  const bool listed = request.blocks.kind == IdChoice::Kind::list;
+  if (request.into.kind != IdChoice::Kind::list && request.block_count > blocks) {
+    if (listed) {
+      throw Error(ErrorCode::invalid_argument,
+                  fmt::format("--blocks names {} ids, the local pool has {} blocks (0 to {}); name "
+                              "fewer or raise --available-memory",
+                              request.block_count, blocks, blocks - 1));
+    }
     throw Error(ErrorCode::invalid_argument,
                 fmt::format("the transfer needs {} blocks, the local pool has {}; lower "
                             "--input-tokens or raise --available-memory",
-                            request.block_count, request.geometry.blocks));
+                            request.block_count, blocks));
   }
   return request;
 }
@@ -98,7 +131,16 @@ IdLists request_ids(const MoveRequest& request, const Client& client) {
 
 void prepare(const MoveRequest& request, const Client& client, Context& context) {
   const auto start = std::chrono::steady_clock::now();
-  client.peer.prepare(client.pool, request.transfer);
+  if (request.transfer.max_sms > 0 && !client.pool.device().is_cuda()) {
+    context.out.line("note: --sms has no effect on host memory");
+  }
+  try {
+    client.peer.prepare(client.pool, request.transfer);
+  } catch (const Error& error) {
+    // The library's own patience with a silent peer, not the user's deadline.
+    if (error.code() != ErrorCode::deadline) throw;
+    throw Error(ErrorCode::unreachable, error.what(), error.where());
+  }
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
   context.report.prepare_s = took.count();
   print_chosen_path(context.report.pairs, request.transfer.path, context.out);
@@ -108,22 +150,20 @@ void prepare(const MoveRequest& request, const Client& client, Context& context)
 void run_rounds(const MoveRequest& request, const Client& client, const IdLists& ids,
                 Verifier* verifier, Context& context) {
   if (verifier != nullptr) verifier->begin();
-  for (std::uint32_t round = 1; round <= request.rounds; ++round) {
-    if (verifier != nullptr) verifier->before(round);
-    context.interrupts.throw_if_requested();
-    const std::string what = fmt::format("transfer {} of {}", round, request.rounds);
-    TransferReport report = run_transfer(client.peer, client.pool, ids, request.direction,
-                                         request.transfer, what, context.interrupts);
-    print_transfer(request, round, report, context.out);
-    context.report.transfers.push_back(std::move(report));
-    if (verifier != nullptr) verifier->after(round);
+  try {
+    for (std::uint32_t round = 1; round <= request.rounds; ++round) {
+      run_round(request, client, ids, round, verifier, context);
+    }
+    if (verifier != nullptr) verifier->finish();
+  } catch (...) {
+    print_summary(context.report, context.out);
+    if (request.rounds > 1) {
+      context.out.line("  {} of {} transfers done", context.report.good_transfers().size(),
+                       request.rounds);
+    }
+    throw;
   }
-  if (verifier != nullptr) verifier->finish();
-  const Rates rates = rates_of(context.report.transfers);
-  context.out.field(
-      "summary", fmt::format("min {}, median {}, max {} over {} transfer{}", format_rate(rates.min),
-                             format_rate(rates.median), format_rate(rates.max), request.rounds,
-                             request.rounds == 1 ? "" : "s"));
+  print_summary(context.report, context.out);
 }
 
 TransferReport run_transfer(const Peer& peer, const Pool& pool, const IdLists& ids,

@@ -20,6 +20,16 @@ constexpr const char* kWhat = "What to move";
 constexpr const char* kHow = "How to move it";
 constexpr const char* kOutput = "Output";
 
+// An empty text is what an unset shell variable leaves: a mistake, not "the default".
+const CLI::Validator& not_empty() {
+  static const CLI::Validator check(
+      [](const std::string& given) -> std::string {
+        return given.empty() ? "the value is empty; leave the option out for its default" : "";
+      },
+      "");
+  return check;
+}
+
 void add_endpoint(CLI::App& app, EndpointOptions& o, const char* socket_text) {
   app.add_option("--ip", o.ip, "IP address of the server")
       ->type_name("ADDRESS")
@@ -27,13 +37,17 @@ void add_endpoint(CLI::App& app, EndpointOptions& o, const char* socket_text) {
       ->group(kWhere);
   number(app, "--port", o.port, {0, 65535}, "TCP port of the server")->default_str("5555");
   app.get_option("--port")->group(kWhere);
-  app.add_option("--socket", o.socket, socket_text)->type_name("PATH")->group(kWhere);
+  app.add_option("--socket", o.socket, socket_text)
+      ->type_name("PATH")
+      ->check(not_empty())
+      ->group(kWhere);
 }
 
 void add_geometry(CLI::App& app, GeometryOptions& o) {
   app.add_option("--model", o.model,
                  "take the geometry from a Hugging Face config.json; the options below override it")
       ->type_name("CONFIG.json")
+      ->check(not_empty())
       ->group(kGeometry);
   // CacheShape::validate() says what is too much; these bounds only keep the numbers numbers.
   const auto field = [&](const char* name, std::optional<std::uint32_t>& value, const char* text,
@@ -70,6 +84,7 @@ void add_output(CLI::App& app, bool& debug, std::string* json) {
                    "write the results as JSON to a file, or with - to standard output (then the "
                    "text goes to standard error)")
         ->type_name("FILE|-")
+        ->check(not_empty())
         ->group(kOutput);
   }
   app.add_flag("--debug", debug, "log in detail to standard error")->group(kOutput);
@@ -117,6 +132,7 @@ void add_what(CLI::App& app, MoveOptions& o, bool pull) {
       ->group(kWhat);
   app.add_option("--layer-range", o.layer_range, "only layers A to B-1")
       ->type_name("A:B")
+      ->check(not_empty())
       ->default_str("all layers")
       ->group(kWhat);
   number(app, "--count", o.count, {1, 1'000'000}, "transfers, one after another")
@@ -139,9 +155,12 @@ void add_how(CLI::App& app, MoveOptions& o) {
   number(app, "--sms", o.sms, {0, 65535}, "GPU: at most so many SMs for the copy kernel")
       ->default_str("0: as many as help")
       ->group(kHow);
-  app.add_option("--deadline", o.deadline,
-                 "give up on a transfer after this time; a number and ns, us, ms, s, m or h")
+  app.add_option(
+         "--deadline", o.deadline,
+         "give up on a transfer, and on connecting, after this time; a number and ns, us, ms, s, "
+         "m or h")
       ->type_name("TIME")
+      ->check(not_empty())
       ->default_str("none")
       ->group(kHow);
   app.add_flag("--no-verify", o.no_verify, "do not check the bytes afterwards")->group(kHow);
@@ -163,6 +182,8 @@ void add_explain(CLI::App& root, ExplainOptions& o) {
   add_endpoint(app, o.endpoint, "connect to this Unix socket instead of --ip and --port");
   add_geometry(app, o.geometry);
   add_memory(app, o);
+  // Nothing is moved, so nothing is sized; taken, so that the flags of pull fit here too.
+  app.get_option("--available-memory")->group("");
   add_output(app, o.debug, &o.json);
   app.footer(fmt::format("{}\n\n{}", kExplainFooter, exit_codes_help()));
 }
@@ -173,7 +194,8 @@ std::unique_ptr<CLI::App> make_app(CommandLine& line) {
   auto app = std::make_unique<CLI::App>(kRootText, "kvferry");
   app->formatter(std::make_shared<HelpFormatter>());
   app->set_help_flag("-h,--help", "show this help");
-  app->set_version_flag("--version", version_text(), "show the version and what this build can do");
+  app->set_version_flag("-V,--version", version_text(),
+                        "show the version and what this build can do");
   app->require_subcommand(1);
   add_serve(*app, line.serve);
   add_move(*app, line.pull, true);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
 
 #include "commands.hpp"
 #include "kvferry/error.hpp"
@@ -41,7 +42,6 @@ class PullVerifier final : public Verifier {
     }
     result_.blocks = ids.local.size();
     result_.layers = request.layers();
-    result_.other_blocks = others_.size() + (whole_range() ? 0 : targets_untouched_.size());
   }
 
   void begin() override {
@@ -55,12 +55,18 @@ class PullVerifier final : public Verifier {
   }
 
   void after(std::uint32_t round) override {
-    check_moved(round);
+    // Everything is compared, also when the first comparison finds something: the counts in the
+    // report then mean the same for good transfers and bad ones.
+    std::optional<Error> failure;
+    check_moved(round, failure);
     constexpr const char* kLabel = "checking everything else";
-    check_other(round, others_, {}, kLabel);
-    check_other(round, targets_untouched_, {0, layers_.begin}, kLabel);
-    check_other(round, targets_untouched_, {layers_.end, client_.pool.shape().layers}, kLabel);
+    check_other(round, others_, {}, kLabel, failure);
+    check_other(round, targets_untouched_, {0, layers_.begin}, kLabel, failure);
+    check_other(round, targets_untouched_, {layers_.end, client_.pool.shape().layers}, kLabel,
+                failure);
+    result_.other_blocks = others_.size() + (whole_range() ? 0 : targets_untouched_.size());
     ++result_.transfers;
+    if (failure) throw *failure;
   }
 
   void finish() override {}
@@ -70,7 +76,7 @@ class PullVerifier final : public Verifier {
     return layers_.begin == 0 && layers_.end == client_.pool.shape().layers;
   }
 
-  void check_moved(std::uint32_t round) {
+  void check_moved(std::uint32_t round, std::optional<Error>& failure) {
     const auto found = work_.check(client_.pool, moved_, layers_, "checking the pulled blocks");
     result_.bytes += compared_bytes(client_.pool, moved_.size(), layers_);
     if (found.bytes == 0) return;
@@ -78,7 +84,7 @@ class PullVerifier final : public Verifier {
     result_.first = WrongPlace{"moved", found.layer, found.block, found.offset};
     const auto at = std::find(ids_.local.begin(), ids_.local.end(), found.block);
     const std::uint32_t remote = at == ids_.local.end() ? 0 : ids_.remote[at - ids_.local.begin()];
-    throw Error(
+    failure.emplace(
         ErrorCode::failed,
         fmt::format("verification failed after transfer {}: {} wrong bytes in pulled blocks, "
                     "the first in layer {}, local block {} (from remote block {}), byte {}{}",
@@ -91,13 +97,14 @@ class PullVerifier final : public Verifier {
   }
 
   void check_other(std::uint32_t round, const std::vector<BlockSpec>& specs, LayerRange layers,
-                   const char* label) {
+                   const char* label, std::optional<Error>& failure) {
     const auto found = work_.check(client_.pool, specs, layers, label);
     result_.other_bytes += compared_bytes(client_.pool, specs.size(), layers);
     if (found.bytes == 0) return;
     result_.other_wrong_bytes += found.bytes;
+    if (failure) return;
     result_.first = WrongPlace{"other", found.layer, found.block, found.offset};
-    throw Error(
+    failure.emplace(
         ErrorCode::failed,
         fmt::format("verification failed after transfer {}: {} bytes changed that were not "
                     "asked for, the first in layer {}, local block {}, byte {}",
@@ -114,7 +121,7 @@ class PullVerifier final : public Verifier {
 
 Fill known_fill(const RemotePool& remote) {
   if (const auto fill = fill_from_tag(remote.tag)) return *fill;
-  throw Error(ErrorCode::failed,
+  throw Error(ErrorCode::refused,
               fmt::format("cannot verify: the server's tag \"{}\" does not say what its pool holds "
                           "(fill=ones or fill=indexed); nothing was pulled. Use --no-verify to "
                           "pull without a check",
@@ -127,9 +134,10 @@ void run_pull(const MoveOptions& options, Context& context) {
   const MoveRequest request = check_request(options, Direction::pull);
   context.report.geometry = request.geometry;
   context.report.verification.wanted = !options.no_verify;
-  context.out.line("kvferry pull: {} blocks x {} layers from {}", request.block_count,
-                   request.layers(), server_address(options.endpoint));
-  const ConnectedClient connected = connect_client(options, {"pull", request.geometry, 0}, context);
+  context.out.line("kvferry pull: {} x {} from {}", counted(request.block_count, "block"),
+                   counted(request.layers(), "layer"), server_address(options.endpoint));
+  const ConnectedClient connected =
+      connect_client(options, {"pull", request.geometry, 0, request.transfer.deadline}, context);
   const Client& client = connected.client;
   const IdLists ids = request_ids(request, client);
   std::optional<PullVerifier> verifier;
@@ -146,8 +154,9 @@ void run_pull(const MoveOptions& options, Context& context) {
   const std::uint64_t other_layers = client.pool.shape().layers - v.layers;
   context.out.field(
       "verified",
-      fmt::format("{} blocks x {} layers, every byte; {} other blocks unchanged{}", v.blocks,
-                  v.layers, client.pool.blocks() - v.blocks,
+      fmt::format("{} x {}, every byte; {} unchanged{}", counted(v.blocks, "block"),
+                  counted(v.layers, "layer"),
+                  counted(client.pool.blocks() - v.blocks, "other block"),
                   other_layers == 0
                       ? ""
                       : fmt::format(", as the other {} layers of the pulled ones", other_layers)));

@@ -60,9 +60,9 @@ class PushVerifier final : public Verifier {
       if (part.layers.begin < part.layers.end) skipped += part.all.size() - part.known.size();
     }
     if (skipped > 0) {
-      result_.other_note = fmt::format(
-          "{} other blocks had been written before, so what they should hold is not known",
-          skipped);
+      result_.other_note =
+          fmt::format("{} had been written before, so what they should hold is not known",
+                      counted(skipped, "other block"));
     }
   }
 
@@ -85,17 +85,21 @@ class PushVerifier final : public Verifier {
   }
 
   void finish() override {
+    result_.other_blocks = unchanged_[0].known.size();
+    std::optional<pattern::Mismatch> wrong;
     for (const Unchanged& part : unchanged_) {
       const auto found =
           read_back_->compare(part.known, part.layers, "reading the server's other blocks again");
       result_.other_bytes += compared_bytes(client_.pool, part.known.size(), part.layers);
       if (found.bytes == 0) continue;
       result_.other_wrong_bytes += found.bytes;
-      fail("other", found,
+      if (!wrong) wrong = found;
+    }
+    if (wrong) {
+      fail("other", *wrong,
            "verification failed: since before the push, by it or by another client, in blocks that "
            "were not pushed,");
     }
-    result_.other_blocks = unchanged_[0].known.size();
   }
 
  private:
@@ -128,11 +132,11 @@ void print_verified(const MoveRequest& request, const Verification& v, Output& o
     out.field("verified", "no: --no-verify");
     return;
   }
-  out.field("verified",
-            fmt::format("{} blocks x {} layers, pulled back, every byte", v.blocks, v.layers));
+  out.field("verified", fmt::format("{} x {}, pulled back, every byte", counted(v.blocks, "block"),
+                                    counted(v.layers, "layer")));
   const bool partial = request.layers() < request.geometry.shape.layers;
   if (v.other_bytes > 0) {
-    out.field("", fmt::format("{} other remote blocks{} unchanged", v.other_blocks,
+    out.field("", fmt::format("{}{} unchanged", counted(v.other_blocks, "other remote block"),
                               partial ? ", and the pushed ones' other layers," : ""));
   }
   if (!v.other_note.empty()) out.field("", "not checked: " + v.other_note);
@@ -144,9 +148,9 @@ void run_push(const MoveOptions& options, Context& context) {
   const MoveRequest request = check_request(options, Direction::push);
   context.report.geometry = request.geometry;
   context.report.verification.wanted = !options.no_verify;
-  context.out.line("kvferry push: {} blocks x {} layers to {}", request.block_count,
-                   request.layers(), server_address(options.endpoint));
-  ClientPlan plan{"push", request.geometry, 0};
+  context.out.line("kvferry push: {} x {} to {}", counted(request.block_count, "block"),
+                   counted(request.layers(), "layer"), server_address(options.endpoint));
+  ClientPlan plan{"push", request.geometry, 0, request.transfer.deadline};
   if (!options.no_verify) {
     plan.check_blocks = ReadBack::pool_blocks(request.geometry.shape, request.block_count);
   }

@@ -6,7 +6,7 @@
 
 namespace kvferry::cli {
 
-Rates rates_of(const std::vector<TransferReport>& transfers) {
+Rates rates_of(std::span<const TransferReport> transfers) {
   std::vector<double> rates;
   rates.reserve(transfers.size());
   for (const TransferReport& t : transfers) rates.push_back(gb_per_s(t.bytes, t.total_s));

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -21,7 +22,7 @@ struct WrongPlace {
 
 struct Verification {
   bool wanted = true;
-  std::uint32_t transfers = 0;  // that were checked to the end
+  std::uint32_t transfers = 0;  // that were compared, right or wrong
   // The blocks that were moved: how many of how many layers in one transfer; bytes compared in all.
   std::uint64_t blocks = 0, layers = 0, bytes = 0, wrong_bytes = 0;
   // What must not have changed: blocks of which at least one layer was compared; bytes in all.
@@ -51,15 +52,21 @@ struct RunReport {
   std::optional<double> prepare_s;
   std::vector<PairExplanation> pairs;
   std::vector<TransferReport> transfers;
+  bool last_is_unverified = false;  // its verification failed or was never finished
   Verification verification;
   std::optional<Failure> failure;
+
+  // Those that ended well: all, or all but the last.
+  std::span<const TransferReport> good_transfers() const {
+    return std::span(transfers).first(transfers.size() - (last_is_unverified ? 1 : 0));
+  }
 };
 
 struct Rates {
   double min = 0, median = 0, max = 0;  // GB/s
 };
 // Requires: at least one transfer.
-Rates rates_of(const std::vector<TransferReport>& transfers);
+Rates rates_of(std::span<const TransferReport> transfers);
 
 // The document docs/json.md describes.
 std::string to_json(const RunReport& report);

@@ -16,6 +16,7 @@ Json geometry_json(const Geometry& g) {
           {"dims", g.shape.head_dim},
           {"block_size", g.shape.block_tokens},
           {"dtype", to_string(g.shape.dtype)},
+          {"dtype_from", g.dtype_from},
           {"block_bytes", g.shape.block_bytes()},
           {"blocks", g.blocks},
           {"pool_bytes", g.pool_bytes()}};
@@ -121,11 +122,12 @@ void add_moves(Json& json, const RunReport& report) {
   json["prepare_s"] = report.prepare_s ? Json(*report.prepare_s) : Json(nullptr);
   json["transfers"] = transfers_json(transfers);
   Json rates = nullptr;
-  if (!transfers.empty()) {
-    const Rates r = rates_of(transfers);
+  const auto good = report.good_transfers();
+  if (!good.empty()) {
+    const Rates r = rates_of(good);
     rates = {{"min", r.min}, {"median", r.median}, {"max", r.max}};
   }
-  json["summary"] = {{"transfers", transfers.size()}, {"gb_per_s", std::move(rates)}};
+  json["summary"] = {{"transfers", good.size()}, {"gb_per_s", std::move(rates)}};
   json["verification"] = verification_json(report.verification);
 }
 

@@ -19,11 +19,12 @@ TransferReport transfer(double seconds) {
 }
 
 TEST(Rates, of_odd_and_even_counts) {
-  const Rates odd = rates_of({transfer(1), transfer(2), transfer(0.5)});
+  const std::vector<TransferReport> three{transfer(1), transfer(2), transfer(0.5)};
+  const Rates odd = rates_of(three);
   EXPECT_DOUBLE_EQ(odd.min, 1);
   EXPECT_DOUBLE_EQ(odd.median, 2);
   EXPECT_DOUBLE_EQ(odd.max, 4);
-  EXPECT_DOUBLE_EQ(rates_of({transfer(1), transfer(0.5)}).median, 3);
+  EXPECT_DOUBLE_EQ(rates_of(std::vector{transfer(1), transfer(0.5)}).median, 3);
 }
 
 TEST(ReportJson, of_a_pull) {
@@ -58,6 +59,18 @@ TEST(ReportJson, of_a_failure_before_anything_moved) {
   EXPECT_TRUE(json.at("summary").at("gb_per_s").is_null());
   EXPECT_FALSE(json.at("verification").at("checked"));
   EXPECT_TRUE(json.at("geometry").is_null());
+}
+
+TEST(ReportJson, a_transfer_that_failed_verification_is_listed_but_not_summed_up) {
+  MoveOptions options;
+  RunReport report;
+  report.options = report.move = &options;
+  report.transfers = {transfer(1), transfer(0.5)};
+  report.last_is_unverified = true;
+  const Json json = Json::parse(to_json(report));
+  EXPECT_EQ(json.at("transfers").size(), 2u);
+  EXPECT_EQ(json.at("summary").at("transfers"), 1);
+  EXPECT_DOUBLE_EQ(json.at("summary").at("gb_per_s").at("max"), 2);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include "client.hpp"
 #include "commands.hpp"
+#include "geometry_table.hpp"
 #include "pattern_work.hpp"
 #include "peer_events.hpp"
 #include "socket_path.hpp"
@@ -17,6 +18,22 @@ namespace {
 
 using Clock = LineBudget::Clock;
 
+// A table's lines stand below the text of the event, not below its name.
+std::string indented(const std::string& message) {
+  std::string out;
+  for (const char c : printable(message)) {
+    out += c;
+    if (c == '\n') out.append(14, ' ');
+  }
+  return out;
+}
+
+// What was said, without the peer's name in front of it, which the line has already.
+std::string without_name(const PeerEvent& event) {
+  const bool named = !event.peer.empty() && event.message.starts_with(event.peer + ' ');
+  return named ? event.message.substr(event.peer.size() + 1) : event.message;
+}
+
 void print_event(const PeerEvent& event, Output& out) {
   const std::string peer = printable(event.peer);
   switch (event.kind) {
@@ -25,16 +42,16 @@ void print_event(const PeerEvent& event, Output& out) {
                printable(event.message));
       break;
     case PeerEvent::Kind::refused:
-      out.line("refused       {}: {}", peer, printable(event.message));
+      out.line("refused       {}: {}", peer, indented(with_option_names(event.message)));
       break;
     case PeerEvent::Kind::disconnected:
       out.line("disconnected  {}{}{}", peer, event.message.empty() ? "" : ": ",
-               printable(event.message));
+               printable(without_name(event)));
       break;
     case PeerEvent::Kind::served:
-      out.line("served        {}: {} of {} blocks ({}) over {} in {}, {}", peer,
-               to_string(event.direction), event.blocks, format_bytes(event.bytes),
-               printable(event.path), format_seconds(event.seconds),
+      out.line("served        {}: {} of {} ({}) over {} in {}, {}", peer,
+               to_string(event.direction), counted(event.blocks, "block"),
+               format_bytes(event.bytes), printable(event.path), format_seconds(event.seconds),
                format_rate(gb_per_s(event.bytes, event.seconds)));
   }
 }
@@ -49,7 +66,7 @@ struct Budgets {
 void print_waiting(PeerEvents& queue, Budgets& budgets, Output& out) {
   const Clock::time_point now = Clock::now();
   if (const std::uint64_t count = budgets.transfers.suppressed(now); count > 0) {
-    out.line("... and {} more transfers", format_count(count));
+    out.line("... and {} more", counted(count, "transfer"));
   }
   if (const std::uint64_t count = budgets.clients.suppressed(now); count > 0) {
     out.line("... and {} more connections, refusals and disconnections", format_count(count));
@@ -74,13 +91,11 @@ void print_until_interrupted(PeerEvents& queue, Context& context) {
 }
 
 void print_totals(const Totals& totals, const Context& context) {
-  const std::uint64_t transfers = totals.pulls + totals.pushes;
-  context.out.line("{}: served {} transfer{} ({} pulls, {} pushes), {}, to {} client{}; refused {}",
+  context.out.line("{}: served {} ({}, {}), {}, to {}; refused {}",
                    context.interrupts.requested() ? context.interrupts.name() : "ended",
-                   format_count(transfers), transfers == 1 ? "" : "s", format_count(totals.pulls),
-                   format_count(totals.pushes), format_bytes(totals.bytes),
-                   format_count(totals.clients), totals.clients == 1 ? "" : "s",
-                   format_count(totals.refused));
+                   counted(totals.pulls + totals.pushes, "transfer"), counted(totals.pulls, "pull"),
+                   counted(totals.pushes, "push", "pushes"), format_bytes(totals.bytes),
+                   counted(totals.clients, "client"), format_count(totals.refused));
 }
 
 Pool make_pool(const ServeOptions& options, const Geometry& geometry, Device device,
@@ -90,7 +105,7 @@ Pool make_pool(const ServeOptions& options, const Geometry& geometry, Device dev
   pool_options.tag = "fill=" + options.fill;
   pool_options.writable = options.writable;
   context.out.progress().note("allocating " + format_bytes(geometry.pool_bytes()));
-  Pool pool = Pool::allocate(device, geometry.shape, geometry.blocks, pool_options);
+  Pool pool = allocate_pool(device, geometry, pool_options);
   PatternWork(context.out, context.interrupts)
       .fill(pool, whole_pool(geometry.blocks, parse_fill(options.fill), 0), {}, "filling the pool");
   return pool;
@@ -112,6 +127,7 @@ ListenOptions listen_options(const ServeOptions& options) {
 
 void run_serve(const ServeOptions& options, Context& context) {
   const Geometry geometry = resolve_geometry(options.geometry);
+  if (!geometry.dtype_note.empty()) context.out.line("note: {}", geometry.dtype_note);
   const ListenOptions listen = listen_options(options);
   const DeviceChoice device = choose_device(options.device);
   const Pool pool = make_pool(options, geometry, device.device, context);
@@ -126,11 +142,11 @@ void run_serve(const ServeOptions& options, Context& context) {
     node.listen(listen);
     if (!device.why.empty()) context.out.line("device: {}", device.why);
     const std::string tcp = server_address({.ip = listen.ip, .port = node.port(), .socket = {}});
-    context.out.line(
-        "ready: {}; {} blocks of {} in each layer, {} on {}, fill={}, {}; at {} and unix:{}",
-        geometry.shape.to_string(), geometry.blocks, format_bytes(geometry.shape.block_bytes()),
-        format_bytes(geometry.pool_bytes()), device.device.to_string(), options.fill,
-        options.writable ? "writable" : "read-only", tcp, listen.socket_path);
+    context.out.line("ready: {}; {} of {} in each layer, {} on {}, fill={}, {}; at {} and unix:{}",
+                     geometry.shape.to_string(), counted(geometry.blocks, "block"),
+                     format_bytes(geometry.shape.block_bytes()),
+                     format_bytes(geometry.pool_bytes()), device.device.to_string(), options.fill,
+                     options.writable ? "writable" : "read-only", tcp, listen.socket_path);
     print_until_interrupted(queue, context);
   }
   Budgets budgets;

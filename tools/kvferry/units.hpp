@@ -22,5 +22,7 @@ std::string format_seconds(double seconds);      // "12.3 us", "9.81 ms", "1.20 
 double gb_per_s(std::uint64_t bytes, double s);  // 0 where no time passed
 std::string format_rate(double gb_per_s);        // "17.1 GB/s"
 std::string format_count(std::uint64_t count);   // "65,536"
+// "1 block", "16 blocks"; `plural` where it is not the noun and an s.
+std::string counted(std::uint64_t count, std::string_view noun, std::string_view plural = {});
 
 }  // namespace kvferry::cli

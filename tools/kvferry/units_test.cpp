@@ -89,5 +89,12 @@ TEST(Units, counts_have_commas) {
   EXPECT_EQ(format_count(1234567), "1,234,567");
 }
 
+TEST(Counted, knows_one_from_many) {
+  EXPECT_EQ(counted(1, "block"), "1 block");
+  EXPECT_EQ(counted(0, "block"), "0 blocks");
+  EXPECT_EQ(counted(5242, "block"), "5242 blocks");
+  EXPECT_EQ(counted(2, "push", "pushes"), "2 pushes");
+}
+
 }  // namespace
 }  // namespace kvferry::cli

@@ -89,6 +89,13 @@ std::uint64_t reach_host(const memory::RegionOffer& region, std::span<const Uniq
   return end.pins.back().device_address();
 }
 
+bool is_one_allocation(const std::vector<std::shared_ptr<memory::Region>>& regions) {
+  return regions.size() == 1 && regions.front()->chunks().size() == 1;
+}
+bool is_one_allocation(const std::vector<memory::RegionOffer>& regions) {
+  return regions.size() == 1 && regions.front().chunks.size() == 1;
+}
+
 }  // namespace
 
 CudaIpcPath::CudaIpcPath() : impl_(std::make_unique<Impl>()) {}
@@ -140,7 +147,10 @@ std::unique_ptr<Route> CudaIpcPath::open_on(int device, Link link,
                             : reach_host(region, own, remote.writable, end));
   }
   end.map = map_offer(remote, addresses);
-  return std::make_unique<CudaRoute>(std::move(lane), link, map_local(local), std::move(end));
+  const bool planes_together =
+      is_one_allocation(local->regions) && is_one_allocation(remote.offer.regions);
+  return std::make_unique<CudaRoute>(std::move(lane), link, planes_together, map_local(local),
+                                     std::move(end));
 }
 
 }  // namespace kvferry::path

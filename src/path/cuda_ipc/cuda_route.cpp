@@ -37,9 +37,11 @@ CudaRoute::Ends::~Ends() {
   }
 }
 
-CudaRoute::CudaRoute(std::shared_ptr<Lane> lane, Link link, MappedEnd local, MappedEnd remote)
+CudaRoute::CudaRoute(std::shared_ptr<Lane> lane, Link link, bool planes_together, MappedEnd local,
+                     MappedEnd remote)
     : ends_(std::make_unique<Ends>(std::move(lane), std::move(local), std::move(remote))),
-      link_(link) {}
+      link_(link),
+      planes_together_(planes_together) {}
 
 CudaRoute::~CudaRoute() {
   if (!on_restricted_thread()) return;
@@ -59,7 +61,7 @@ std::shared_ptr<Job> CudaRoute::start(plan::Plan plan, const JobOptions& options
   const cuda::DeviceInfo& info = lane->info();
   CudaJob::Setup setup;
   setup.lane = lane;
-  setup.cut = cut_for_engine(plan, info.max_pitch);
+  setup.cut = cut_for_engine(plan, info.max_pitch, planes_together_);
   ChooseInput& in = setup.input;
   in.row_bytes = plan.row_bytes;
   in.blocks = plan.blocks;

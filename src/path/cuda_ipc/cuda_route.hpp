@@ -24,7 +24,9 @@ struct MappedEnd {
 // A pair of pools with both ends addressable from one GPU.
 class CudaRoute final : public Route {
  public:
-  CudaRoute(std::shared_ptr<Lane> lane, Link link, MappedEnd local, MappedEnd remote);
+  // `planes_together`: see cut_for_engine.
+  CudaRoute(std::shared_ptr<Lane> lane, Link link, bool planes_together, MappedEnd local,
+            MappedEnd remote);
   ~CudaRoute() override;
 
   const plan::BlockMap& remote() const noexcept override { return ends_->remote.map; }
@@ -43,6 +45,7 @@ class CudaRoute final : public Route {
   };
   std::unique_ptr<Ends> ends_;
   const Link link_;
+  const bool planes_together_;
 };
 
 }  // namespace kvferry::path

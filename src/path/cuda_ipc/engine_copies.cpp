@@ -29,10 +29,12 @@ bool is_whole(const plan::Plan& plan) noexcept {
 
 }  // namespace
 
-EngineCut cut_for_engine(const plan::Plan& plan, std::uint64_t max_pitch) noexcept {
-  if (is_whole(plan)) return EngineCut::whole;
+EngineCut cut_for_engine(const plan::Plan& plan, std::uint64_t max_pitch,
+                         bool planes_together) noexcept {
+  planes_together |= plan.planes == 1;
+  if (planes_together && is_whole(plan)) return EngineCut::whole;
   const auto planes_fit = [&](std::uint64_t width) {
-    return plan.planes > 1 && plan.source.even && plan.target.even &&
+    return planes_together && plan.planes > 1 && plan.source.even && plan.target.even &&
            pitch_fits(plan.source.plane_stride, width, max_pitch) &&
            pitch_fits(plan.target.plane_stride, width, max_pitch);
   };

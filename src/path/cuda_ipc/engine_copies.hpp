@@ -25,8 +25,11 @@ enum class EngineCut : std::uint8_t {
 };
 
 // The cut with the fewest copies that the engine can do. `max_pitch`: the device's limit on the
-// bytes from one row of a 2D copy to the next.
-EngineCut cut_for_engine(const plan::Plan& plan, std::uint64_t max_pitch) noexcept;
+// bytes from one row of a 2D copy to the next. `planes_together`: on both sides all planes lie in
+// one allocation; CUDA refuses a copy that begins in one and ends in another, however even the
+// planes.
+EngineCut cut_for_engine(const plan::Plan& plan, std::uint64_t max_pitch,
+                         bool planes_together) noexcept;
 // Copies of that cut (before splitting very large ones).
 std::uint64_t engine_copies(const plan::Plan& plan, EngineCut cut) noexcept;
 // Whether every copy is one contiguous piece.

@@ -63,7 +63,7 @@ void expect_same_bytes(const plan::Plan& p, EngineCut cut, std::uint64_t copies)
 
 TEST(EngineCopies, ScatteredDenseBlocksTakeACopyARun) {
   const auto p = make(8, {{0, 9, 1}, {5, 2, 3}, {20, 12, 2}}, 3, 8, 8, 800, 1600);
-  const auto cut = cut_for_engine(p, kMaxPitch);
+  const auto cut = cut_for_engine(p, kMaxPitch, true);
   EXPECT_EQ(cut, EngineCut::run_planes);
   EXPECT_FALSE(is_flat(p, cut));
   expect_same_bytes(p, cut, 3);
@@ -71,22 +71,33 @@ TEST(EngineCopies, ScatteredDenseBlocksTakeACopyARun) {
 
 TEST(EngineCopies, WholePlanesSideBySideAreOnePiece) {
   const auto p = make(8, {{0, 0, 10}}, 3, 8, 8, 80, 80);
-  const auto cut = cut_for_engine(p, kMaxPitch);
+  const auto cut = cut_for_engine(p, kMaxPitch, true);
   EXPECT_EQ(cut, EngineCut::whole);
   EXPECT_TRUE(is_flat(p, cut));
   expect_same_bytes(p, cut, 1);
 }
 
+// Layer tensors of allocations of their own may be evenly spaced by chance; CUDA refuses a copy
+// across two allocations all the same.
+TEST(EngineCopies, NoCopySpansTwoAllocations) {
+  const auto p = make(8, {{0, 9, 1}, {5, 2, 3}, {20, 12, 2}}, 3, 8, 8, 800, 1600);
+  const auto cut = cut_for_engine(p, kMaxPitch, false);
+  EXPECT_EQ(cut, EngineCut::run_pieces);
+  expect_same_bytes(p, cut, 9);
+  const auto side_by_side = make(8, {{0, 0, 10}}, 3, 8, 8, 80, 80);
+  EXPECT_NE(cut_for_engine(side_by_side, kMaxPitch, false), EngineCut::whole);
+}
+
 TEST(EngineCopies, OnePlaneOneRunIsOnePiece) {
   const auto p = make(8, {{3, 5, 4}}, 1, 8, 8, 0, 0);
-  EXPECT_EQ(cut_for_engine(p, kMaxPitch), EngineCut::whole);
+  EXPECT_EQ(cut_for_engine(p, kMaxPitch, true), EngineCut::whole);
   expect_same_bytes(p, EngineCut::whole, 1);
 }
 
 TEST(EngineCopies, UnevenPlanesTakeAPieceAPlane) {
   auto p = make(8, {{0, 9, 1}, {5, 2, 3}}, 3, 8, 8, 800, 1600, false);
   p.target.plane_base[1] += 7;
-  const auto cut = cut_for_engine(p, kMaxPitch);
+  const auto cut = cut_for_engine(p, kMaxPitch, true);
   EXPECT_EQ(cut, EngineCut::run_pieces);
   EXPECT_TRUE(is_flat(p, cut));
   expect_same_bytes(p, cut, 6);
@@ -94,20 +105,20 @@ TEST(EngineCopies, UnevenPlanesTakeAPieceAPlane) {
 
 TEST(EngineCopies, PitchBeyondTheDeviceTakesAPieceAPlane) {
   const auto p = make(8, {{0, 9, 1}, {5, 2, 3}}, 3, 8, 8, 800, 1600);
-  EXPECT_EQ(cut_for_engine(p, 1599), EngineCut::run_pieces);
+  EXPECT_EQ(cut_for_engine(p, 1599, true), EngineCut::run_pieces);
   expect_same_bytes(p, EngineCut::run_pieces, 6);
 }
 
 TEST(EngineCopies, StridedBlocksTakeACopyABlock) {
   const auto p = make(8, {{0, 9, 1}, {5, 2, 3}}, 5, 16, 24, 800, 1600);
-  const auto cut = cut_for_engine(p, kMaxPitch);
+  const auto cut = cut_for_engine(p, kMaxPitch, true);
   EXPECT_EQ(cut, EngineCut::block_planes);
   expect_same_bytes(p, cut, 4);
 }
 
 TEST(EngineCopies, LongStridedRunsTakeACopyAPlane) {
   const auto p = make(8, {{0, 9, 30}}, 2, 16, 24, 800, 1600);
-  const auto cut = cut_for_engine(p, kMaxPitch);
+  const auto cut = cut_for_engine(p, kMaxPitch, true);
   EXPECT_EQ(cut, EngineCut::run_rows);
   expect_same_bytes(p, cut, 2);
 }
@@ -115,14 +126,14 @@ TEST(EngineCopies, LongStridedRunsTakeACopyAPlane) {
 TEST(EngineCopies, PlanesInsideBlocks) {
   // [block][layer]: planes closer together than blocks.
   const auto p = make(8, {{0, 3, 4}, {9, 1, 1}}, 4, 32, 32, 8, 8);
-  const auto cut = cut_for_engine(p, kMaxPitch);
+  const auto cut = cut_for_engine(p, kMaxPitch, true);
   EXPECT_EQ(cut, EngineCut::block_planes);
   expect_same_bytes(p, cut, 5);
 }
 
 TEST(EngineCopies, NoPitchAtAllLeavesRows) {
   const auto p = make(8, {{0, 9, 3}}, 2, 16, 24, 800, 1600);
-  EXPECT_EQ(cut_for_engine(p, 10), EngineCut::run_pieces);
+  EXPECT_EQ(cut_for_engine(p, 10, true), EngineCut::run_pieces);
   expect_same_bytes(p, EngineCut::run_pieces, 6);
 }
 
