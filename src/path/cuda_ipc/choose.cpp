@@ -39,11 +39,16 @@ constexpr Cost kHostEngine{12, 55, 5.0};
 // PCIe 5: scattered 51-52.4 GB/s, also from 16 CTAs.
 constexpr Cost kHostKernel{14, 51.5, 0};
 
-// Rows smaller than this go by TMA where a budget leaves few SMs of the one GPU.
+// With few SMs of the one GPU, rows from here on go by plain vectors (64 KiB: 711 against 460 GB/s
+// from 16 CTAs, evidence of the sweep).
 constexpr std::uint64_t kPlainRowBytes = 32768;
-// With all SMs: 4 CTAs an SM of 512 threads, 64 threads a chunk of 8 KiB, 8 loads in flight. Of 200
-// shapes the best or within 0.5 % of it for rows of 64 and 8 KiB, on one GPU (91.9 and 97.7 % of a
-// contiguous copy) and over NVLink (94.3 and 93.3 %): bench_cuda_copy --sweep, 2 x H200.
+// On one GPU, transfers from here on go by bulk copies of every SM: after other work, with cold
+// caches and translations, they take 102.4 us for 160 MiB where the best plain shape takes 105 and
+// the usual ones 107 to 110, since they keep more bytes in flight (bench_cuda_copy --sweep, H200).
+// Smaller ones end before that matters.
+constexpr std::uint64_t kBulkBytes = 8u << 20;
+// The plain shape with all SMs: 4 CTAs an SM of 512 threads, 64 threads a chunk of 8 KiB, 8 loads
+// in flight; over NVLink the best of 200 or within 0.5 % of it (same sweep).
 constexpr std::uint32_t kFullCtasPerSm = 4, kFullThreads = 512, kFullUnroll = 8, kFullChunk = 8192;
 // Below this a bulk copy moves too little for its cost; groups of threads take a row each.
 constexpr std::uint64_t kTmaRowBytes = 2048;
@@ -137,8 +142,9 @@ Launch kernel_launch(const ChooseInput& in) {
   const bool budget = in.max_sms != 0;
   // Over a link a few SMs of bulk copies pull as much as all of them do and leave the rest to
   // others; pushing, they lose 3 % (bench_cuda_copy).
-  const bool tma =
-      in.link == Link::peer ? budget || !in.writes_remote : budget && in.row_bytes < kPlainRowBytes;
+  const bool over_link = budget || !in.writes_remote;
+  const bool on_one_gpu = budget ? in.row_bytes < kPlainRowBytes : in.bytes() >= kBulkBytes;
+  const bool tma = in.link == Link::peer ? over_link : on_one_gpu;
   return tma && tma_possible(in) ? tma_launch(in) : vector_launch(in, Family::plain);
 }
 

@@ -52,8 +52,8 @@ TEST(Choose, BudgetOfSmsIsKept) {
 TEST(Choose, AllSmsArePlainVectorsInChunks) {
   ChooseInput push = scattered(Link::peer, 64);
   push.writes_remote = true;
-  for (const auto& in :
-       {scattered(Link::same_gpu, 64), scattered(Link::same_gpu, 480, 8192), push}) {
+  ChooseInput small = scattered(Link::same_gpu, 1);
+  for (const auto& in : {push, small}) {
     const auto launch = choose(in).launch;
     EXPECT_EQ(launch.family, Family::plain);
     EXPECT_EQ(launch.ctas, 528u);
@@ -61,6 +61,13 @@ TEST(Choose, AllSmsArePlainVectorsInChunks) {
     EXPECT_EQ(launch.group, 64u);
     EXPECT_EQ(launch.unroll, 8u);
     EXPECT_EQ(launch.chunk_bytes, 8192u);
+  }
+}
+
+TEST(Choose, OneGpuIsBulkCopiesOfEverySm) {
+  for (const auto& in : {scattered(Link::same_gpu, 64), scattered(Link::same_gpu, 480, 8192)}) {
+    EXPECT_EQ(choose(in).launch.family, Family::tma);
+    EXPECT_EQ(choose(in).launch.ctas, 132u);
   }
 }
 
