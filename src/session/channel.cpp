@@ -15,7 +15,7 @@
 namespace kvferry::session {
 namespace {
 
-constexpr int kMaxFds = 253;  // SCM_MAX_FD: the kernel refuses more in one message
+constexpr int kMaxFds = wire::kMaxFdsPerFrame;
 
 [[noreturn]] void lost(const std::string& why) { throw Error(ErrorCode::unreachable, why); }
 

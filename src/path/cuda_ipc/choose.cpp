@@ -40,7 +40,7 @@ constexpr Cost kHostEngine{12, 55, 5.0};
 constexpr Cost kHostKernel{14, 51.5, 0};
 
 // With few SMs of the one GPU, rows from here on go by plain vectors (64 KiB: 711 against 460 GB/s
-// from 16 CTAs, evidence of the sweep).
+// from 16 CTAs, sweep on 2 x H200).
 constexpr std::uint64_t kPlainRowBytes = 32768;
 // On one GPU, transfers from here on go by bulk copies of every SM: after other work, with cold
 // caches and translations, they take 102.4 us for 160 MiB where the best plain shape takes 105 and
