@@ -100,6 +100,32 @@ int run(const CommandLine& line) {
   return report.failure ? report.failure->exit_code : 0;
 }
 
+// bench, doctor and plan: they write their own documents, also for findings and failures.
+int run_tool(const CommandLine& line) {
+  const bool bench = line.command == Command::bench, doctor = line.command == Command::doctor;
+  const std::string name = bench ? "bench" : doctor ? "doctor" : "plan";
+  const std::string& json = bench ? line.bench.json : doctor ? line.doctor.json : line.plan.json;
+  const Interrupts interrupts;
+  std::signal(SIGPIPE, SIG_IGN);
+  Output out(json == "-" ? stderr : stdout);
+  const bool debug = bench ? line.bench.debug : doctor && line.doctor.debug;
+  const ToolContext context{out, interrupts, make_log(debug)};
+  std::optional<Failure> failure;
+  try {
+    if (bench) return run_bench(line.bench, context);
+    return doctor ? run_doctor(line.doctor, context) : run_plan(line.plan, context);
+  } catch (const Error& error) {
+    failure = failure_of(error, "");
+  } catch (const std::bad_alloc&) {
+    failure = Failure{"resource", kResource, "out of memory"};
+  } catch (const std::exception& error) {
+    failure = Failure{"resource", kResource, error.what()};
+  }
+  out.progress().clear();
+  print_error({name, nullptr, nullptr, {}}, *failure);
+  return failure->exit_code;
+}
+
 // Parses; an exit code where there is nothing more to do.
 std::optional<int> parse(CLI::App& app, const std::vector<std::string>& arguments) {
   try {
@@ -119,7 +145,13 @@ int guarded_main(int argc, char** argv) {
   const std::unique_ptr<CLI::App> app = make_app(line);
   const auto arguments = expand_help(*app, {argv + std::min(argc, 1), argv + argc});
   if (const std::optional<int> done = parse(*app, arguments)) return *done;
-  if (line.command != Command::completion) return run(line);
+  switch (line.command) {
+    case Command::bench:
+    case Command::doctor:
+    case Command::plan: return run_tool(line);
+    case Command::completion: break;
+    default: return run(line);
+  }
   const std::string script = completion_script(*app, line.shell);
   const bool written = std::fwrite(script.data(), 1, script.size(), stdout) == script.size();
   return written && std::fflush(stdout) == 0 ? 0 : kResource;

@@ -201,6 +201,9 @@ std::unique_ptr<CLI::App> make_app(CommandLine& line) {
   add_move(*app, line.pull, true);
   add_move(*app, line.push, false);
   add_explain(*app, line.explain);
+  add_bench(*app, line.bench);
+  add_doctor(*app, line.doctor);
+  add_plan(*app, line.plan);
   CLI::App& completion = *app->add_subcommand("completion", kCompletionText);
   choice(completion, "SHELL", line.shell, "bash|zsh|fish", "the shell to complete in")->required();
   completion.footer(kCompletionFooter);
@@ -209,7 +212,8 @@ std::unique_ptr<CLI::App> make_app(CommandLine& line) {
   for (const auto& [name, command] :
        {std::pair{"serve", Command::serve}, std::pair{"pull", Command::pull},
         std::pair{"push", Command::push}, std::pair{"explain", Command::explain},
-        std::pair{"completion", Command::completion}}) {
+        std::pair{"bench", Command::bench}, std::pair{"doctor", Command::doctor},
+        std::pair{"plan", Command::plan}, std::pair{"completion", Command::completion}}) {
     app->get_subcommand(name)->callback([&line, command = command] { line.command = command; });
   }
   return app;

@@ -5,6 +5,10 @@
 #include <optional>
 #include <string>
 
+#include "bench/command.hpp"
+#include "doctor/command.hpp"
+#include "plan/command.hpp"
+
 namespace CLI {
 class App;
 }
@@ -65,11 +69,24 @@ struct ExplainOptions : PoolCommandOptions {
 };
 
 struct CommandLine {
-  enum class Command : std::uint8_t { none, serve, pull, push, explain, completion };
+  enum class Command : std::uint8_t {
+    none,
+    serve,
+    pull,
+    push,
+    explain,
+    bench,
+    doctor,
+    plan,
+    completion
+  };
   Command command = Command::none;
   ServeOptions serve;
   MoveOptions pull, push;
   ExplainOptions explain;
+  BenchOptions bench;
+  DoctorOptions doctor;
+  PlanOptions plan;
   std::string shell;  // of completion
 };
 
