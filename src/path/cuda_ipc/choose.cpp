@@ -19,8 +19,8 @@ constexpr std::uint64_t kBulkBytes = 8u << 20;
 // The plain shape with all SMs: 4 CTAs an SM of 512 threads; over NVLink the best of 200 or within
 // 0.5 % of it (same sweep). A warp takes a chunk in passes of 8 loads a thread, so chunks are whole
 // passes: rows of 12 KiB in chunks of 6 reached 87 %, in one 95 %.
-constexpr std::uint32_t kFullCtasPerSm = 4, kFullThreads = 512, kFullUnroll = 8;
-constexpr std::uint32_t kPassBytes = 32 * kFullUnroll * 16, kFullChunk = 4 * kPassBytes;
+constexpr std::uint32_t kFullCtasPerSm = 4, kFullThreads = 512;
+constexpr std::uint32_t kPassBytes = 32 * kernels::kLoadsInFlight * 16, kFullChunk = 4 * kPassBytes;
 // Where a row is cut: what crosses NVLink goes in packets of up to 128 bytes, and pieces that begin
 // within one cost 25 % (rows of 20 and of 36 KiB: 72 % against 95 %).
 constexpr std::uint32_t kCut = 128;
@@ -57,9 +57,9 @@ std::uint32_t even_chunk(std::uint64_t row_bytes, std::uint64_t most, std::uint6
   return static_cast<std::uint32_t>((chunk + unit - 1) / unit * unit);
 }
 
-// Threads for one chunk: enough that each has `unroll` vectors of it, a warp at most.
-std::uint32_t group_for(std::uint32_t chunk_bytes, std::uint32_t unroll, std::uint32_t most) {
-  const std::uint32_t wanted = std::max(1u, chunk_bytes / (16 * unroll));
+// Threads for one chunk: enough that each has all its loads in it.
+std::uint32_t group_for(std::uint32_t chunk_bytes, std::uint32_t most) {
+  const std::uint32_t wanted = std::max(1u, chunk_bytes / (16 * kernels::kLoadsInFlight));
   return std::clamp(std::bit_floor(wanted), 8u, most);
 }
 
@@ -92,7 +92,6 @@ Launch vector_launch(const ChooseInput& in, Family family) {
   Launch l;
   l.family = family;
   const bool host = in.link == Link::host, budget = in.max_sms != 0;
-  l.unroll = kFullUnroll;
   // One large CTA an SM where SMs are few: the fewer, the more loads each needs in flight.
   l.threads = budget && !host ? 1024 : kFullThreads;
   l.ctas = within(host ? kHostCtas : kFullCtasPerSm * in.sm_count, in);
@@ -103,7 +102,7 @@ Launch vector_launch(const ChooseInput& in, Family family) {
   const std::uint64_t most =
       std::clamp<std::uint64_t>(share, kPassBytes, wide ? 65536 : kFullChunk);
   l.chunk_bytes = even_chunk(in.row_bytes, most, in.row_bytes > most ? kPassBytes : 16);
-  l.group = group_for(l.chunk_bytes, l.unroll, wide ? l.threads : 32);
+  l.group = group_for(l.chunk_bytes, wide && family == Family::plain ? l.threads : 32);
   return l;
 }
 

@@ -76,7 +76,7 @@ TEST(Choose, RowsAreCutAtPacketsAndPasses) {
         const auto l = choose(in).launch;
         EXPECT_EQ(l.chunk_bytes % 128, 0u) << row;
         if (l.family == Family::plain && l.chunk_bytes < row) {
-          EXPECT_EQ(l.chunk_bytes % (l.group * l.unroll * 16), 0u) << row;
+          EXPECT_EQ(l.chunk_bytes % (l.group * kernels::kLoadsInFlight * 16), 0u) << row;
         }
       }
 }
