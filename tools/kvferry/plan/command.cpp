@@ -55,7 +55,7 @@ void add_questions(CLI::App& app, PlanOptions& o) {
   text(app, "--link", o.links, "nvlink|pcie5|100gbe|all|LINKS",
        "links, with commas between them; see Links below")
       ->default_str(
-          "nvlink4, nvlink5, same-gpu, pcie5, host, ndr400, 100gbe and 25gbe, or only "
+          "nvlink4, same-gpu, pcie5, host, nvlink5, ndr400, 100gbe and 25gbe, or only "
           "that of --gb-per-s")
       ->group(kGroup);
   text(app, "--gb-per-s", o.gb_per_s, "X",

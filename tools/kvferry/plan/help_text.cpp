@@ -15,15 +15,17 @@ const char* const kFooter = R"(How times are predicted:
                   layer, as a loop of cudaMemcpyAsync makes them. Only for links of a GPU,
                   where the cost of posting was measured
   Rates are either measured by this project or a data sheet's line rate times an
-  efficiency; the output says which, and names the source of each. Nothing else is using
-  the link, and mapping the memory (once for each pair of pools) is not included.
+  efficiency; the output says which, and names the source of each. A start that nobody
+  measured has a ~ before it. Nothing else is using the link, and mapping the memory (once
+  for each pair of pools) is not included.
 
 Links:
-  on one machine  same-gpu, nvlink5, nvlink4 (or nvlink), nvlink3, pcie5, pcie4, host
-  InfiniBand      ndr400, hdr200, edr100
-  Ethernet, TCP   400gbe, 200gbe, 100gbe, 50gbe, 25gbe, 10gbe
-  host is memory of two processes. This kvferry moves blocks within one machine; the others
-  are there for planning.
+  measured        nvlink4 (or nvlink), same-gpu, pcie5, host
+  data sheet      nvlink5, nvlink3, pcie4
+  InfiniBand      ndr400, hdr200, edr100 (data sheet)
+  Ethernet, TCP   400gbe, 200gbe, 100gbe, 50gbe, 25gbe, 10gbe (standard)
+  pcie is between host memory and a GPU, host between two processes' host memory. This
+  kvferry moves blocks within one machine; links between machines are there for planning.
 
 Tensor parallelism:
   The geometry is the whole model's. TP ranks divide the heads; fewer heads than ranks are
@@ -44,7 +46,7 @@ Examples:
 
 Exit codes:
   0  done
-  2  wrong usage, or a model's config that says nothing of use
+  2  wrong usage, or a model whose cache no one geometry describes
   6  local resource: the results cannot be written)";
 
 }  // namespace kvferry::cli::planning

@@ -8,7 +8,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr double kUs = 1e-6;
+constexpr double kUsPerSecond = 1e6;
 
 Json text_or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
 
@@ -42,13 +42,13 @@ Json link_json(const Link& link) {
   const bool sheet = link.rate_basis == Basis::data_sheet;
   return {{"link", link.name},
           {"what", link.what},
-          {"start_s", link.start_us * kUs},
+          {"start_s", link.start_us / kUsPerSecond},
           {"start_from", to_string(link.start_basis)},
           {"gb_per_s", link.gb_per_s},
           {"rate_from", to_string(link.rate_basis)},
           {"data_sheet_gb_per_s", sheet ? Json(link.sheet_gb_per_s) : Json(nullptr)},
           {"efficiency", sheet ? Json(link.efficiency) : Json(nullptr)},
-          {"post_s", link.post_us > 0 ? Json(link.post_us * kUs) : Json(nullptr)},
+          {"post_s", link.post_us > 0 ? Json(link.post_us / kUsPerSecond) : Json(nullptr)},
           {"source", link.source},
           {"post_source", link.post_us > 0 ? Json(kPostSource) : Json(nullptr)}};
 }

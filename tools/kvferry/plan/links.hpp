@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
@@ -35,7 +36,7 @@ struct Link {
 // Where the posting cost of the GPU links comes from.
 extern const char* const kPostSource;
 
-// Every link: on one machine, then between machines, faster kinds first.
+// Every link: the measured ones first, then the ones from data sheets.
 std::span<const Link> all_links();
 // The ones that are shown without --link.
 std::vector<Link> usual_links();

@@ -79,8 +79,8 @@ std::vector<std::string> notes_of(const Report& report, const PlanOptions& optio
   }
   if (any_small_block(report)) {
     notes.push_back(fmt::format(
-        "Blocks from {} KiB up reach the rates above; smaller ones, as in rows below, were not "
-        "measured and may be slower.",
+        "Rates were measured with blocks of {} KiB and more; rows below have smaller ones, "
+        "which may be slower.",
         kMeasuredBlockBytes / 1024));
   }
   const auto& links = report.inputs.links;

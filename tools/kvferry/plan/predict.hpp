@@ -21,7 +21,7 @@ struct Work {
 };
 
 // A request is planned for up to here; more is a slip of the keyboard.
-inline constexpr std::uint64_t kMaxRequestBytes = std::uint64_t{1} << 50;
+inline constexpr std::uint64_t kMaxRequestBytes = std::uint64_t{1} << 50;  // 1 PiB
 
 // Absent where the request is larger than kMaxRequestBytes. Requires: shape.validate() passes,
 // 1 <= tokens <= 2^40.

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "help.hpp"
 #include "plan/plan_report.hpp"
@@ -12,7 +13,6 @@ namespace kvferry::cli::planning {
 namespace {
 
 constexpr std::size_t kWidth = 98;
-constexpr std::size_t kRequestsPerTable = 4;  // as many as fit the width
 
 std::string head(std::string_view text) { return fmt::format("\n{}\n", text); }
 
@@ -30,19 +30,29 @@ std::string per_layer(std::uint64_t bytes, std::uint32_t layers) {
                      format_bytes(bytes * layers));
 }
 
+std::string token_bytes(std::uint64_t bytes, std::uint32_t layers) {
+  return fmt::format("{} bytes in each layer, {} in all ({})", format_count(bytes),
+                     format_count(bytes * layers), format_bytes(bytes * layers));
+}
+
+// Marked where nobody measured it.
+std::string start_text(const Link& link) {
+  return fmt::format("{}{:.3g} us", link.start_basis == Basis::assumed ? "~" : "", link.start_us);
+}
+
 std::string geometry_text(const Report& report, const PlanOptions& options) {
   const CacheShape& shape = report.geometry.shape;
   const std::uint64_t block = shape.block_bytes();
   const auto field = [](std::string_view label, const std::string& text) {
     return fmt::format("  {:<10}{}\n", label, text);
   };
-  std::string out =
-      fmt::format("kvferry plan: {}\n",
-                  options.model.empty() ? "the geometry given" : quote_path(options.model));
+  std::string out = fmt::format("kvferry plan: {}\n", options.model.empty()
+                                                          ? "the default geometry and its overrides"
+                                                          : quote_path(options.model));
   out += field("geometry", shape.to_string());
   out += field("block", per_layer(block, shape.layers));
   // kv, heads and dims have no remainder: a block is its tokens.
-  out += field("token", per_layer(block / shape.block_tokens, shape.layers));
+  out += field("token", token_bytes(block / shape.block_tokens, shape.layers));
   out += field("memory", fmt::format("{} holds {} blocks in each layer: {}",
                                      format_bytes(report.inputs.memory_bytes),
                                      format_count(report.cache.blocks),
@@ -67,43 +77,71 @@ std::string rate_text(const Link& link) {
   return fmt::format("{:.4g} x {:.1f} %", link.sheet_gb_per_s, link.efficiency * 100);
 }
 
-// One table for some of the requests. `with_copies`: what one copy for each piece would take.
-std::string times_text(const Report& report, std::size_t first, bool with_copies) {
+// A column of times for each of some requests.
+struct Columns {
+  std::size_t first = 0, last = 0;
+  bool copies = false;  // what one copy for each piece would take
+};
+
+std::vector<std::string> link_cells(const Link& link, bool copies) {
+  if (copies) {
+    return {link.name, fmt::format("{:.3g} us", link.post_us), format_rate(link.gb_per_s)};
+  }
+  return {link.name, start_text(link), format_rate(link.gb_per_s), rate_text(link)};
+}
+
+Table times_table(const Report& report, const Columns& columns) {
   const auto& requests = report.cache.requests;
-  const std::size_t last = std::min(first + kRequestsPerTable, requests.size());
-  std::vector<std::string> titles{"link", with_copies ? "post" : "start", "rate"};
-  if (!with_copies) titles.emplace_back("GB/s from");
-  for (std::size_t r = first; r < last; ++r) titles.push_back(tokens_text(requests[r].tokens));
+  std::vector<std::string> titles{"link", "start", "rate", "GB/s from"};
+  if (columns.copies) titles = {"link", "post", "rate"};
+  for (std::size_t r = columns.first; r < columns.last; ++r) {
+    titles.push_back(tokens_text(requests[r].tokens));
+  }
   Table table(std::move(titles));
   for (std::size_t l = 0; l < report.inputs.links.size(); ++l) {
     const Link& link = report.inputs.links[l];
-    if (with_copies && link.post_us <= 0) continue;
-    std::vector<std::string> row{
-        link.name, fmt::format("{:.3g} us", with_copies ? link.post_us : link.start_us),
-        format_rate(link.gb_per_s)};
-    if (!with_copies) row.push_back(rate_text(link));
-    for (std::size_t r = first; r < last; ++r) {
+    if (columns.copies && link.post_us <= 0) continue;
+    std::vector<std::string> row = link_cells(link, columns.copies);
+    for (std::size_t r = columns.first; r < columns.last; ++r) {
       const Prediction& on = requests[r].on[l];
-      row.push_back(!with_copies ? format_seconds(on.seconds)
-                                 : fmt::format("{} ({:.1f}x)", format_seconds(*on.copies_seconds),
-                                               *on.copies_seconds / on.seconds));
+      const double copies = on.copies_seconds.value_or(0);
+      row.push_back(columns.copies
+                        ? fmt::format("{} ({:.1f}x)", format_seconds(copies), copies / on.seconds)
+                        : format_seconds(on.seconds));
     }
     table.add(std::move(row));
   }
-  return table.to_string();
+  return table;
+}
+
+// As many tables as it takes for none to be too wide.
+std::string times_text(const Report& report, bool copies) {
+  std::string out;
+  const std::size_t count = report.cache.requests.size();
+  for (Columns columns{0, count, copies}; columns.first < count;) {
+    const Table table = times_table(report, columns);
+    if (table.width() > kWidth && columns.last - columns.first > 1) {
+      --columns.last;
+      continue;
+    }
+    out += table.to_string();
+    columns.first = std::exchange(columns.last, count);
+  }
+  return out;
 }
 
 std::string transfers_text(const Report& report) {
-  const auto& links = report.inputs.links;
   std::string out =
-      head("Predicted time of one fused copy = start + bytes / rate   (kvferry bench measures it)");
-  const std::size_t count = report.cache.requests.size();
-  for (std::size_t r = 0; r < count; r += kRequestsPerTable) out += times_text(report, r, false);
-  const bool copies = std::ranges::any_of(links, [](const Link& l) { return l.post_us > 0; });
+      head(
+          "Predicted time of one fused copy = start + bytes / rate   (~ assumed; kvferry bench "
+          "measures)") +
+      times_text(report, false);
+  const bool copies =
+      std::ranges::any_of(report.inputs.links, [](const Link& l) { return l.post_us > 0; });
   if (!copies) return out;
-  out += head("One copy per block per layer instead = start + max(bytes / rate, pieces x post)");
-  for (std::size_t r = 0; r < count; r += kRequestsPerTable) out += times_text(report, r, true);
-  return out;
+  return out +
+         head("One copy per block per layer instead = start + max(bytes / rate, pieces x post)") +
+         times_text(report, true);
 }
 
 // Of the first request on the first link; --json has them all.
@@ -172,6 +210,13 @@ std::string sources_text(const Report& report) {
   }
   if (std::ranges::any_of(links, [](const Link& l) { return l.post_us > 0; })) {
     entry("post", kPostSource);
+  }
+  std::string unknown;
+  for (const Link& l : links) {
+    if (l.post_us <= 0) unknown += (unknown.empty() ? "" : ", ") + l.name;
+  }
+  if (!unknown.empty()) {
+    entry("", fmt::format("Not predicted, because nobody measured it here: {}.", unknown));
   }
   return out;
 }
