@@ -12,6 +12,9 @@
 namespace kvferry::cli {
 namespace {
 
+constexpr const char* kGeometry = "Geometry (of the whole model)";
+constexpr const char* kQuestions = "What to plan for";
+
 // An empty text is what an unset shell variable leaves: a mistake, not "the default".
 CLI::Option* text(CLI::App& app, const char* name, std::string& value, const char* type,
                   const char* description) {
@@ -24,13 +27,12 @@ CLI::Option* text(CLI::App& app, const char* name, std::string& value, const cha
 }
 
 void add_geometry(CLI::App& app, PlanOptions& o) {
-  constexpr const char* kGroup = "Geometry (of the whole model)";
   text(app, "--model", o.model, "CONFIG.json",
        "take the geometry from a Hugging Face config.json; the options below override it")
-      ->group(kGroup);
+      ->group(kGeometry);
   const auto field = [&](const char* name, std::optional<std::uint32_t>& value,
                          const char* description, const char* fallback) {
-    number(app, name, value, {1, UINT32_MAX}, description)->default_str(fallback)->group(kGroup);
+    number(app, name, value, {1, UINT32_MAX}, description)->default_str(fallback)->group(kGeometry);
   };
   field("--layers", o.layers, "attention layers", "40, or the model's");
   field("--kv", o.kv, "2: keys and values; 1: one MLA latent", "2, or the model's");
@@ -39,32 +41,31 @@ void add_geometry(CLI::App& app, PlanOptions& o) {
   field("--block-size", o.block_tokens, "tokens in a block (block_tokens)", "16");
   choice(app, "--dtype", o.dtype, "bf16|fp16|fp32|fp8_e4m3|fp8_e5m2|int8", "element type")
       ->default_str("bf16, or the model's")
-      ->group(kGroup);
+      ->group(kGeometry);
 }
 
 void add_questions(CLI::App& app, PlanOptions& o) {
-  constexpr const char* kGroup = "What to plan for";
   text(app, "--tokens", o.tokens, "N,N,...", "lengths of requests, at most 16 of them")
       ->default_str("1024")
-      ->group(kGroup);
+      ->group(kQuestions);
   text(app, "--available-memory", o.available_memory, "GB",
        "memory for the cache of one rank in GB, fractions allowed; GB here means GiB (2^30 bytes). "
        "It holds (memory / block bytes) / layers blocks, rounded down")
       ->default_str("4")
-      ->group(kGroup);
+      ->group(kQuestions);
   text(app, "--link", o.links, "nvlink|pcie5|100gbe|all|LINKS",
        "links, with commas between them; see Links below")
       ->default_str(
           "nvlink4, same-gpu, pcie5, host, nvlink5, ndr400, 100gbe and 25gbe, or only "
           "that of --gb-per-s")
-      ->group(kGroup);
+      ->group(kQuestions);
   text(app, "--gb-per-s", o.gb_per_s, "X",
        "a link of your own: its rate in 10^9 bytes a second, as measured by kvferry bench")
-      ->group(kGroup);
+      ->group(kQuestions);
   text(app, "--start-us", o.start_us, "X",
        "with --gb-per-s: microseconds that a transfer takes before its first byte")
       ->default_str("0")
-      ->group(kGroup);
+      ->group(kQuestions);
 }
 
 }  // namespace

@@ -38,6 +38,9 @@ constexpr double kTcpShare = 1448.0 / 1538;
 constexpr double kRdmaShare = 4096.0 / 4126;
 constexpr double kTcpStart = 50, kRdmaStart = 10;
 
+// Of a link of the user's own.
+constexpr double kLeastRate = 1e-6, kMostRate = 1e6, kMostStartUs = 1e9;
+
 Link measured(const char* name, const char* what, double start, double rate, double post,
               const char* source) {
   return {.name = name,
@@ -183,9 +186,8 @@ std::vector<Link> parse_links(std::string_view text) {
 }
 
 Link custom_link(std::string_view rate, std::string_view start_us) {
-  constexpr double kLeast = 1e-6, kMost = 1e6, kMostStart = 1e9;
-  const double gb_per_s = parse_number("--gb-per-s", rate, kLeast, kMost);
-  const double start = start_us.empty() ? 0 : parse_number("--start-us", start_us, 0, kMostStart);
+  const double gb_per_s = parse_number("--gb-per-s", rate, kLeastRate, kMostRate);
+  const double start = start_us.empty() ? 0 : parse_number("--start-us", start_us, 0, kMostStartUs);
   return {.name = "custom",
           .what = "--gb-per-s",
           .start_us = start,

@@ -10,6 +10,12 @@
 #include "option_checks.hpp"
 
 namespace kvferry::cli::planning {
+namespace {
+
+constexpr std::uint64_t kMaxTokens = std::uint64_t{1} << 40;
+constexpr std::size_t kMaxRequests = 16;
+
+}  // namespace
 
 std::vector<std::string_view> split_list(std::string_view text) {
   std::vector<std::string_view> parts;
@@ -22,8 +28,6 @@ std::vector<std::string_view> split_list(std::string_view text) {
 }
 
 std::vector<std::uint64_t> parse_tokens(std::string_view text) {
-  constexpr std::uint64_t kMaxTokens = std::uint64_t{1} << 40;
-  constexpr std::size_t kMaxRequests = 16;
   std::vector<std::uint64_t> tokens;
   for (const std::string_view part : split_list(text)) {
     const std::string error = whole_number_error(std::string(part), {1, kMaxTokens});

@@ -116,6 +116,7 @@ std::vector<Variant> plan_block_sizes(const Inputs& inputs) {
 
 std::vector<Variant> plan_ranks(const Inputs& inputs) {
   std::vector<Variant> variants;
+  variants.reserve(kRanks.size());
   for (const std::uint32_t ranks : kRanks) variants.push_back(plan_rank(inputs, ranks));
   return variants;
 }
