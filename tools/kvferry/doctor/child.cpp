@@ -12,6 +12,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -26,6 +27,8 @@ namespace {
 
 constexpr std::size_t kMaxLine = 4 << 20;
 constexpr std::size_t kMaxSaid = 4096;
+// What the program puts before its own errors; whose it was is said anyway.
+constexpr std::string_view kOwnName = "kvferry doctor: ";
 
 struct Pipe {
   UniqueFd read, write;
@@ -177,6 +180,7 @@ std::string Child::complaint() {
   reap_until(Clock::now() + std::chrono::milliseconds(500));
   drain_errors();
   std::string text = trimmed(said_);
+  if (text.starts_with(kOwnName)) text.erase(0, kOwnName.size());
   std::replace(text.begin(), text.end(), '\n', ' ');
   if (!text.empty()) return text;
   if (!ended_) return "its process said nothing";

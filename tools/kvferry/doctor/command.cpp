@@ -121,7 +121,7 @@ int run_doctor(const DoctorOptions& options, const ToolContext& context) {
     throw;
   }
   const Diagnosis diagnosis = diagnose(facts);
-  context.out.line("kvferry {}, {}\n", version(), build_description());
+  context.out.line("kvferry {}\n", build_description());
   context.out.line("{}", to_text(facts, diagnosis));
   const int exit_code = diagnosis.findings() == 0 ? 0 : 1;
   if (json) json->write(to_document(facts, diagnosis, exit_code, {}));

@@ -51,7 +51,8 @@ std::string advice_for(const PairFact& pair, const PeerLink* link) {
   return "see the findings on memory, limits and kernel; try kvferry serve and pull --debug";
 }
 
-Check check_of(const PairFact& pair, const GpuFacts& gpus) {
+// `host_works`: without that, what became of private memory says nothing by itself.
+Check check_of(const PairFact& pair, const GpuFacts& gpus, bool host_works) {
   Check check{"sharing", fmt::format("{} <-> {}", pair.local, pair.remote), State::ok, {}, {}, {}};
   if (pair.private_memory) check.name += " (attached)";
   if (pair.outcome == Outcome::verified) {
@@ -63,6 +64,10 @@ Check check_of(const PairFact& pair, const GpuFacts& gpus) {
   if (pair.outcome == Outcome::left_out) {
     check.state = State::note;
     check.meaning = "not tried";
+    return check;
+  }
+  if (pair.private_memory && !host_works) {
+    check.state = State::note;
     return check;
   }
   check.advice = advice_for(pair, link);
@@ -166,7 +171,11 @@ std::vector<Check> judge_peers(const GpuFacts& gpus) {
 
 std::vector<Check> judge_sharing(const SharingFacts& sharing, const GpuFacts& gpus) {
   std::vector<Check> checks;
-  for (const PairFact& pair : sharing.pairs) checks.push_back(check_of(pair, gpus));
+  const bool host_works = std::ranges::any_of(sharing.pairs, [](const PairFact& p) {
+    return !is_gpu(p.local) && !is_gpu(p.remote) && !p.private_memory &&
+           p.outcome == Outcome::verified;
+  });
+  for (const PairFact& pair : sharing.pairs) checks.push_back(check_of(pair, gpus, host_works));
   for (const std::string& what : sharing.left_out) {
     checks.push_back({"sharing", "left out", State::note, what, {}, {}});
   }

@@ -9,6 +9,7 @@
 #include "doctor/probes.hpp"
 #include "doctor/read_file.hpp"
 #include "memory/available_memory.hpp"
+#include "memory/mapped_range.hpp"
 
 namespace kvferry::cli::doctor {
 namespace {
@@ -53,20 +54,19 @@ std::optional<std::uint64_t> cgroup_limit(const std::string& root) {
   return limit;
 }
 
-// Whether the kernel makes huge pages of a memfd when asked, as pools do.
+// Whether the kernel makes huge pages of a memfd when asked, as pools do (memory::prefault).
 bool tries_collapse() {
   constexpr int kAdviseCollapse = 25;  // MADV_COLLAPSE, Linux 6.1
-  constexpr std::size_t kHuge = std::size_t{2} << 20, kBytes = 2 * kHuge;
+  constexpr std::uint64_t kBytes = 2 * memory::kHugePage;
   const UniqueFd fd(::memfd_create("kvferry-doctor", MFD_CLOEXEC));
   if (!fd || ::ftruncate(fd.get(), kBytes) != 0) return false;
-  void* const base = ::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
-  if (base == MAP_FAILED) return false;
-  auto* const bytes = static_cast<volatile char*>(base);
-  bytes[0] = 0;
-  bytes[kHuge] = 0;
-  const bool made = ::madvise(base, kBytes, kAdviseCollapse) == 0;
-  ::munmap(base, kBytes);
-  return made;
+  const memory::MappedRange range = memory::map_shared(fd.get(), 0, kBytes, true);
+  if (range.address() == nullptr) return false;
+  // One byte of each: a range without any page is not looked at.
+  for (const std::uint64_t at : {std::uint64_t{0}, memory::kHugePage}) {
+    *static_cast<volatile std::byte*>(range.address() + at) = std::byte{0};
+  }
+  return ::madvise(range.address(), kBytes, kAdviseCollapse) == 0;
 }
 
 std::optional<std::uint64_t> times_1024(std::optional<std::uint64_t> kib) {

@@ -16,6 +16,8 @@ constexpr std::size_t kWidth = 100;
 constexpr std::size_t kStateColumn = 9;
 // Verified pairs beyond so many are shown as a grid instead of a line each.
 constexpr std::size_t kNamedPairs = 16;
+// Beyond so many GPUs, only what is not as it should be has lines of its own.
+constexpr std::size_t kNamedGpus = 2;
 
 std::string pad(std::string text, std::size_t width) {
   text.resize(std::max(width, text.size()), ' ');
@@ -70,18 +72,23 @@ std::string sharing_grid(const std::vector<PairFact>& pairs) {
 }
 
 std::string path_lines(const PathState& path) {
-  std::string out =
-      fmt::format("  {}{}: {}: {}\n", pad(path.usable ? "usable" : "no", kStateColumn), path.path,
-                  path.between, block(path.reason, kStateColumn + 4));
+  constexpr std::size_t kColumn = 2 + kStateColumn;
+  std::string out = fmt::format(
+      "  {}{}\n", pad(path.usable ? "usable" : "no", kStateColumn),
+      block(fmt::format("{}: {}: {}", path.path, path.between, path.reason), kColumn + 2));
   for (const Need& need : path.needs) {
-    out += fmt::format("  {}{} {}: {}\n", std::string(kStateColumn, ' '), need.met ? "+" : "-",
-                       need.what, block(need.has, kStateColumn + 6));
+    out += fmt::format("{}{} {}\n", std::string(kColumn, ' '), need.met ? "+" : "-",
+                       block(need.what + ": " + need.has, kColumn + 2));
   }
   return out;
 }
 
-bool is_counted(const Check& check, bool grid) {
-  return grid && check.area == "sharing" && check.state == State::ok;
+// Machines with many GPUs: what is as it should be is counted, not named.
+bool is_folded(const Check& check, const Facts& facts) {
+  if (check.state != State::ok) return false;
+  const bool detail = check.name.starts_with("cuda:") && check.name.find(' ') != std::string::npos;
+  return (check.area == "sharing" && facts.sharing.pairs.size() > kNamedPairs) ||
+         (check.area == "gpu" && detail && facts.gpu.devices.size() > kNamedGpus);
 }
 
 }  // namespace
@@ -142,7 +149,7 @@ std::string to_text(const Facts& facts, const Diagnosis& diagnosis) {
       out += fmt::format("{}{}\n", out.empty() ? "" : "\n", area);
       if (area == "sharing" && grid) out += sharing_grid(facts.sharing.pairs);
     }
-    if (!is_counted(check, grid)) out += check_lines(check, width);
+    if (!is_folded(check, facts)) out += check_lines(check, width);
     if (area == "peers" && check.name == "peer access") out += peer_matrix(facts.gpu);
   }
   out += "\npaths\n";
