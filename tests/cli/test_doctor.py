@@ -117,8 +117,8 @@ def test_without_sharing_nothing_is_started_and_that_is_said():
 
 
 def test_every_key_is_documented():
-    section = DOCS.read_text().split("# `kvferry doctor`")[1]
-    documented = set(re.findall(r"`([a-z0-9_]+)`", section)) | set(re.findall(r"`([a-z0-9_]+)`", DOCS.read_text()))
+    section = DOCS.read_text().split("## `kvferry doctor`")[1].split("\n## ")[0]
+    documented = set(re.findall(r"`([a-z0-9_]+)`", section))
     report = doctor()
     del report["text"]
 
@@ -207,6 +207,28 @@ def test_interrupted_at_any_moment_nothing_is_left(nothing_left, tmp_path, with_
             assert "interrupted by" in error
             assert json.loads(out.read_text())["error"]["code"] == "cancelled"
     assert ended <= {0, 1, 130, -with_signal}, ended
+
+
+def test_a_process_that_hangs_holds_nothing_up(nothing_left):
+    stopped = 0
+    for _ in range(40):
+        started = time.monotonic()
+        process = subprocess.Popen(
+            [BIN, "doctor", "--json", "-", "--timeout", "300ms"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        while not stopped and process.poll() is None and time.monotonic() < started + 5:
+            for pid in doctors():
+                try:
+                    os.kill(pid, signal.SIGSTOP)
+                    stopped += 1
+                except ProcessLookupError:
+                    pass  # it had just ended
+        report = json.loads(process.communicate(timeout=60)[0])
+        assert time.monotonic() - started < 30
+        if process.returncode == 1 and any(pair["outcome"] == "late" for pair in report["sharing"]):
+            return
+        stopped = 0  # it had nothing left to do, or was no part of a pair
+    pytest.fail("no process of doctor's was ever stopped at work")
 
 
 def test_killed_its_processes_die_with_it():

@@ -114,7 +114,10 @@ TEST(Doctor, says_what_to_do_about_every_finding) {
   facts.gpu.devices[1].mig = true;
   facts.gpu.devices[1].posix_fd = false;
   for (PeerLink& peer : facts.gpu.peers) peer.access = false;
-  for (PairFact& pair : facts.sharing.pairs) pair.outcome = Outcome::failed;
+  for (PairFact& pair : facts.sharing.pairs) {
+    pair.outcome = Outcome::failed;
+    pair.reason = "refused";
+  }
   const Diagnosis diagnosis = diagnose(facts);
   EXPECT_GE(diagnosis.findings(), 15u) << to_text(facts, diagnosis);
   for (const Check& check : diagnosis.checks) {
