@@ -187,7 +187,10 @@ std::vector<Check> judge_driver(const NvidiaFacts& nvidia, const GpuFacts& gpus)
   }
   if (!gpus.built) return checks;
   if (!nvidia.nodes.empty() || !nvidia.closed_nodes.empty()) checks.push_back(nodes(nvidia));
-  if (nvidia.visible_devices) checks.push_back(visible(*nvidia.visible_devices, gpus));
+  // Without a driver it decides nothing.
+  if (nvidia.visible_devices && driver_is_here(nvidia, gpus)) {
+    checks.push_back(visible(*nvidia.visible_devices, gpus));
+  }
   if (!gpus.devices.empty() && !gpus.nvml_missing.empty()) {
     checks.push_back({"gpu", "NVML", State::note, gpus.nvml_missing,
                       "NVLinks, MIG and clocks cannot be shown",

@@ -249,6 +249,9 @@ TEST(DoctorGpu, visible_devices) {
   EXPECT_EQ(with("0,2,1").state, State::warning);
   EXPECT_THAT(with("0,2,1").meaning, HasSubstr("hides 1"));
   EXPECT_EQ(with("0,0").state, State::problem);
+  Facts none = machine(0);
+  none.host.nvidia.visible_devices = "0,0";
+  EXPECT_EQ(diagnose(none).findings(), 0u);
 }
 
 TEST(DoctorPeers, without_access) {

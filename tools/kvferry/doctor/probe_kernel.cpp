@@ -62,7 +62,7 @@ SocketFacts probe_socket() {
   facts.runtime_dir = here.runtime_dir;
   // Asking makes the fallback's directory; one that was not there before does not stay.
   const std::string made = fmt::format("{}/kvferry-{}", here.tmp_dir, here.uid);
-  struct stat info {};
+  struct stat info{};
   const bool was_there = ::lstat(made.c_str(), &info) == 0;
   try {
     facts.path = default_socket_path(here, 5555);

@@ -90,7 +90,7 @@ MemoryFacts probe_memory(const std::string& root) {
   facts.total = times_1024(field_of(info, "MemTotal"));
   facts.available = memory::available_host_bytes(root);
   facts.cgroup_limit = cgroup_limit(root);
-  struct statvfs shm {};
+  struct statvfs shm{};
   if (::statvfs((root + "/dev/shm").c_str(), &shm) == 0) {
     facts.shm_bytes = static_cast<std::uint64_t>(shm.f_blocks) * shm.f_frsize;
     facts.shm_free = static_cast<std::uint64_t>(shm.f_bavail) * shm.f_frsize;
