@@ -26,6 +26,8 @@ class Child {
   };
   explicit Child(const Command& command);
   Child(Child&& other) noexcept;
+  Child(const Child&) = delete;
+  Child& operator=(const Child&) = delete;
   Child& operator=(Child&&) = delete;
   ~Child();
 

@@ -93,7 +93,7 @@ Check free_memory(const MemoryFacts& facts) {
     check.meaning = "the default pool of 4 GiB does not fit into host memory";
     check.advice =
         fmt::format("kvferry serve --available-memory {:.2f}",
-                    static_cast<double>(*facts.available / 2) / static_cast<double>(kGiB));
+                    static_cast<double>(*facts.available) / 2 / static_cast<double>(kGiB));
   }
   return check;
 }
@@ -165,6 +165,7 @@ std::vector<Check> judge_cpu(const CpuFacts& facts) {
     governor.advice = "for measurements, as root: cpupower frequency-set -g performance";
   }
   std::vector<std::string> nodes;
+  nodes.reserve(facts.nodes.size());
   for (std::size_t i = 0; i < facts.nodes.size(); ++i) {
     nodes.push_back(fmt::format("node {}: {}", facts.node_ids[i], facts.nodes[i]));
   }

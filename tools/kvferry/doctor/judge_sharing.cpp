@@ -171,6 +171,7 @@ std::vector<Check> judge_peers(const GpuFacts& gpus) {
 
 std::vector<Check> judge_sharing(const SharingFacts& sharing, const GpuFacts& gpus) {
   std::vector<Check> checks;
+  checks.reserve(sharing.pairs.size() + sharing.left_out.size());
   const bool host_works = std::ranges::any_of(sharing.pairs, [](const PairFact& p) {
     return !is_gpu(p.local) && !is_gpu(p.remote) && !p.private_memory &&
            p.outcome == Outcome::verified;
