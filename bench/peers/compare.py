@@ -12,6 +12,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 import contestants as entrants  # noqa: E402
+import libraries  # noqa: E402
 import machine  # noqa: E402
 import report  # noqa: E402
 from cases import gpu_cases, host_cases  # noqa: E402
@@ -80,9 +81,8 @@ def starter_of(contestant, options):
         arguments = [options.python, "-B", str(HERE / contestant.driver)]
         paths = [str(options.site)] if options.site else []
         environment["PYTHONPATH"] = os.pathsep.join([*paths, os.environ.get("PYTHONPATH", "")]).strip(os.pathsep)
-        libraries = options.site / "fallback" if options.site else None
-        if libraries and libraries.is_dir() and contestant.key.startswith("mooncake"):
-            found = [os.environ.get("LD_LIBRARY_PATH", ""), str(libraries)]
+        if options.site and contestant.driver.startswith("mooncake"):
+            found = [os.environ.get("LD_LIBRARY_PATH", ""), *options.libraries]
             environment["LD_LIBRARY_PATH"] = os.pathsep.join(found).strip(os.pathsep)
     else:
         arguments = [str(options.drivers / f"peers_{contestant.driver}")]
@@ -198,6 +198,9 @@ def main():
     with tempfile.TemporaryDirectory(prefix="kvferry-peers-") as scratch:
         options.logs = options.logs or Path(scratch)
         options.logs.mkdir(parents=True, exist_ok=True)
+        if options.site:
+            options.site = options.site.resolve()
+            options.libraries = libraries.search_path(options.site, Path(scratch) / "lib")
         result = compare(options, lambda text: print(text, file=sys.stderr, flush=True))
     print(report.markdown(result), end="")
     if options.json:
