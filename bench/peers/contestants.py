@@ -38,6 +38,16 @@ OTHERS = [
         "mooncake-tcp", "Mooncake, tcp", "mooncake_driver.py", environment={"MC_FORCE_TCP": "1"}
     ),
     Contestant(
+        "mooncake-tcp-pool",
+        "Mooncake, tcp, connection pool and 1 MiB slices",
+        "mooncake_driver.py",
+        environment={
+            "MC_FORCE_TCP": "1",
+            "MC_TCP_ENABLE_CONNECTION_POOL": "1",
+            "MC_TCP_SLICE_SIZE": "1048576",
+        },
+    ),
+    Contestant(
         "mooncake-nvlink",
         "Mooncake, nvlink_intra",
         "mooncake_driver.py",
