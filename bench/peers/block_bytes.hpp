@@ -5,7 +5,6 @@
 #include <vector>
 
 // The contents that tell one block from another, so that both sides can be compared to the byte.
-// peer_driver.py makes the same ones.
 namespace kvferry::peers {
 
 inline constexpr int kUntouched = 0xA5;  // what every byte holds before a verified transfer

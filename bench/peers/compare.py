@@ -40,24 +40,66 @@ def parse(arguments):
     )
     what = parser.add_argument_group("what is compared")
     what.add_argument("--host", action="store_true", help="host memory instead of GPU memory")
-    what.add_argument("--only", metavar="TEXT", default="", help="cases whose name contains TEXT; several by commas (default: all)")
-    what.add_argument("--contestants", metavar="A,B", default="", help="of " + ",".join(c.key for c in entrants.ALL))
+    what.add_argument(
+        "--only",
+        metavar="TEXT",
+        default="",
+        help="cases whose name contains TEXT; several by commas (default: all)",
+    )
+    what.add_argument(
+        "--contestants", metavar="A,B", default="", help="of " + ",".join(c.key for c in entrants.ALL)
+    )
     what.add_argument("--list", action="store_true", help="name the cases and contestants, and end")
     how = parser.add_argument_group("how")
     how.add_argument("--rounds", type=int, default=15, help=f"rounds, at least {MIN_ROUNDS} (default: 15)")
-    how.add_argument("--round-limit-s", type=float, default=0.4, metavar="S", help="a slow contestant stops after so long in a round, but does one transfer (default: 0.4)")
-    how.add_argument("--pool-gib", type=float, metavar="GIB", help="size of each pool (default: 4 on GPUs, 0.5 on the host)")
+    how.add_argument(
+        "--round-limit-s",
+        type=float,
+        default=0.4,
+        metavar="S",
+        help="a slow contestant stops after so long in a round, but does one transfer (default: 0.4)",
+    )
+    how.add_argument(
+        "--pool-gib",
+        type=float,
+        metavar="GIB",
+        help="size of each pool (default: 4 on GPUs, 0.5 on the host)",
+    )
     how.add_argument("--seed", type=int, default=1, help="of the order of turns (default: 1)")
-    how.add_argument("--freeze", choices=("auto", "always", "never"), default="auto", help="stop the processes of those whose turn it is not; auto: where there are fewer cores than their threads would keep busy")
+    how.add_argument(
+        "--freeze",
+        choices=("auto", "always", "never"),
+        default="auto",
+        help="stop the processes of those whose turn it is not; auto: where there are fewer cores than their threads would keep busy",
+    )
     where = parser.add_argument_group("where things are")
-    where.add_argument("--drivers", type=Path, metavar="DIR", default=HERE.parent.parent / "build/release/bench/peers", help="the built drivers (default: build/release/bench/peers)")
-    where.add_argument("--site", type=Path, metavar="DIR", help="folder with the unpacked wheels of NIXL and Mooncake (default: what Python finds by itself)")
+    where.add_argument(
+        "--drivers",
+        type=Path,
+        metavar="DIR",
+        default=HERE.parent.parent / "build/release/bench/peers",
+        help="the built drivers (default: build/release/bench/peers)",
+    )
+    where.add_argument(
+        "--site",
+        type=Path,
+        metavar="DIR",
+        help="folder with the unpacked wheels of NIXL and Mooncake (default: what Python finds by itself)",
+    )
     where.add_argument("--python", default=sys.executable, help="runs the wheels (default: this Python)")
-    where.add_argument("--logs", type=Path, metavar="DIR", help="keeps what the drivers say (default: thrown away)")
+    where.add_argument(
+        "--logs", type=Path, metavar="DIR", help="keeps what the drivers say (default: thrown away)"
+    )
     out = parser.add_argument_group("results")
     out.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
     out.add_argument("--markdown", type=Path, metavar="FILE", help="write the table there")
-    out.add_argument("--publish", nargs="?", const="", metavar="FILE", help="write docs/results/peers-*.json and the table in docs/performance.md: of this run, or of FILE from another")
+    out.add_argument(
+        "--publish",
+        nargs="?",
+        const="",
+        metavar="FILE",
+        help="write docs/results/peers-*.json and the table in docs/performance.md: of this run, or of FILE from another",
+    )
     options = parser.parse_args(arguments)
     if options.rounds < MIN_ROUNDS:
         parser.error(f"--rounds {options.rounds}: at least {MIN_ROUNDS}, or the interval says little")
@@ -65,6 +107,12 @@ def parse(arguments):
     wanted = [key for key in options.contestants.split(",") if key]
     if unknown := [key for key in wanted if key not in known]:
         parser.error(f"--contestants {','.join(unknown)}: choose from {', '.join(sorted(known))}")
+    texts = [text for text in options.only.split(",") if text]
+    options.cases = host_cases() if options.host else gpu_cases()
+    if texts:
+        options.cases = [case for case in options.cases if any(text in case.key for text in texts)]
+    if not options.cases:
+        parser.error(f"--only {options.only}: no case has that in its name; --list names them")
     if options.pool_gib is None:
         options.pool_gib = 0.5 if options.host else 4.0
     return options
@@ -80,7 +128,9 @@ def starter_of(contestant, options):
         # -B: a folder that was unpacked by another user stays as it is.
         arguments = [options.python, "-B", str(HERE / contestant.driver)]
         paths = [str(options.site)] if options.site else []
-        environment["PYTHONPATH"] = os.pathsep.join([*paths, os.environ.get("PYTHONPATH", "")]).strip(os.pathsep)
+        environment["PYTHONPATH"] = os.pathsep.join([*paths, os.environ.get("PYTHONPATH", "")]).strip(
+            os.pathsep
+        )
         if options.site and contestant.driver.startswith("mooncake"):
             found = [os.environ.get("LD_LIBRARY_PATH", ""), *options.libraries]
             environment["LD_LIBRARY_PATH"] = os.pathsep.join(found).strip(os.pathsep)
@@ -122,14 +172,14 @@ def compare(options, say):
     able = [c for c in chosen if memory not in c.not_for]
     options.freeze = freezing(options, len(able))
     result["frozen_between_turns"] = options.freeze
-    texts = [text for text in options.only.split(",") if text]
-    cases = host_cases() if options.host else gpu_cases()
-    cases = [case for case in cases if not texts or any(text in case.key for text in texts)]
+    cases = list(options.cases)
     gpu_count = len(result["machine"]["gpus"])
     for case in list(cases):
         if reason := why_no_case(case, gpu_count):
             say(f"{case.key}: not run: {reason}")
-            result["cases"].append({"key": case.key, "title": case.title, "bytes": case.bytes, "reason": reason})
+            result["cases"].append(
+                {"key": case.key, "title": case.title, "bytes": case.bytes, "reason": reason}
+            )
             cases.remove(case)
     number = 0
     for place in dict.fromkeys(case.place for case in cases):
@@ -142,7 +192,13 @@ def compare(options, say):
                     if reason := contestant.not_for.get(memory):
                         results[contestant.key] = {"reason": reason}
                 ordered = {c.key: results[c.key] for c in chosen}
-                row = {"key": case.key, "title": case.title, "bytes": case.bytes, "blocks": match.blocks, "results": ordered}
+                row = {
+                    "key": case.key,
+                    "title": case.title,
+                    "bytes": case.bytes,
+                    "blocks": match.blocks,
+                    "results": ordered,
+                }
                 result["cases"].append(row)
                 summary(case, ordered, say)
             for key, about in match.about.items():
@@ -163,12 +219,12 @@ def summary(case, results, say):
 
 def verdict(result, memory):
     """The exit code."""
-    rows = [r for case in result["cases"] for key, r in case.get("results", {}).items() if key in result["contestants"]]
+    rows = [row for case in result["cases"] for row in case.get("results", {}).values()]
     if not any("median_s" in row for row in rows):
         return 77
     if any("WRONG BYTES" in row.get("reason", "") for row in rows):
         return 3
-    excused = {reason for c in entrants.ALL for reason in [c.not_for.get(memory)]}
+    excused = {c.not_for.get(memory) for c in entrants.ALL}
     return 1 if any("reason" in row and row["reason"] not in excused for row in rows) else 0
 
 

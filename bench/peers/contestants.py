@@ -34,9 +34,7 @@ OTHERS = [
         "nixl_driver.py",
         options={"progress_thread": False},
     ),
-    Contestant(
-        "mooncake-tcp", "Mooncake, tcp", "mooncake_driver.py", environment={"MC_FORCE_TCP": "1"}
-    ),
+    Contestant("mooncake-tcp", "Mooncake, tcp", "mooncake_driver.py", environment={"MC_FORCE_TCP": "1"}),
     Contestant(
         "mooncake-tcp-pool",
         "Mooncake, tcp, connection pool and 1 MiB slices",

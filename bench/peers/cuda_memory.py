@@ -27,15 +27,17 @@ def load_runtime():
 
 
 class CudaMemory:
-    def __init__(self, device, pool_bytes):
+    def __init__(self, device):
+        """Makes the device's context current on this thread, which is where engines look for it."""
         self._runtime = load_runtime()
         self._runtime.cudaGetErrorString.restype = ctypes.c_char_p
-        self._bytes = pool_bytes
-        pointer = ctypes.c_void_p()
-        # Makes the device's context current on this thread, which is where engines look for it.
         self._call("cudaSetDevice", ctypes.c_int(device))
+        self._call("cudaFree", ctypes.c_void_p(None))
+
+    def allocate(self, pool_bytes):
+        pointer = ctypes.c_void_p()
         self._call("cudaMalloc", ctypes.byref(pointer), ctypes.c_size_t(pool_bytes))
-        self.base = pointer.value
+        self._bytes, self.base = pool_bytes, pointer.value
 
     def fill(self, value):
         self._call("cudaMemset", self._at(0), ctypes.c_int(value), ctypes.c_size_t(self._bytes))

@@ -6,7 +6,10 @@ import numpy as np
 
 
 class HostMemory:
-    def __init__(self, _device, pool_bytes):
+    def __init__(self, _device):
+        pass
+
+    def allocate(self, pool_bytes):
         # All pages are there from the start: the first touch is not what is compared.
         flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_POPULATE", 0)
         self._bytes = np.frombuffer(mmap.mmap(-1, pool_bytes, flags=flags), dtype=np.uint8)

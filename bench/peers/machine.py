@@ -17,7 +17,9 @@ def _output(*command):
 
 def gpus():
     """[{index, name, memory, driver}] as nvidia-smi lists them; empty where there are none."""
-    rows = _output("nvidia-smi", "--query-gpu=index,name,memory.total,driver_version", "--format=csv,noheader")
+    rows = _output(
+        "nvidia-smi", "--query-gpu=index,name,memory.total,driver_version", "--format=csv,noheader"
+    )
     names = ("index", "name", "memory", "driver")
     return [dict(zip(names, re.split(r",\s*", row), strict=True)) for row in rows.splitlines() if row]
 

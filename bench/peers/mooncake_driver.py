@@ -12,15 +12,18 @@ from peer_driver import Contestant, serve
 
 
 class Mooncake(Contestant):
-    def own(self, geometry, memory, options):
+    def begin(self, geometry, options):
         from cuda_memory import load_runtime
 
         load_runtime()  # which the extension needs for any memory, and need not find by itself
         from mooncake.engine import TransferEngine
 
-        self.geometry, self.memory = geometry, memory
+        self.geometry = geometry
         self.engine = TransferEngine()
         self._good(self.engine.initialize("127.0.0.1", "P2PHANDSHAKE", "tcp", ""), "initialize")
+
+    def own(self, geometry, memory):
+        self.memory = memory
         self._good(self.engine.register_memory(memory.base, geometry.pool_bytes), "register_memory")
         settings = {
             "version": self._version(),

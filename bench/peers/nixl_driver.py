@@ -15,16 +15,18 @@ from peer_driver import Contestant, serve
 
 
 class Nixl(Contestant):
-    def own(self, geometry, memory, options):
-        # Imported after the memory is there: UCX looks for a CUDA context when its backend is made.
+    def begin(self, geometry, options):
         from nixl_cu13._api import nixl_agent, nixl_agent_config
 
-        self.geometry, self.memory = geometry, memory
+        self.geometry = geometry
         self.kind = "DRAM" if geometry.device < 0 else "VRAM"
         # The owner has nobody else to answer for it.
-        progress = options["role"] == "owner" or options.get("progress_thread", True)
-        config = nixl_agent_config(enable_prog_thread=progress)
+        self.progress = options["role"] == "owner" or options.get("progress_thread", True)
+        config = nixl_agent_config(enable_prog_thread=self.progress)
         self.agent = nixl_agent(f"{options['role']}-{os.getpid()}", config)
+
+    def own(self, geometry, memory):
+        self.memory = memory
         # One registration for the pool: fewer handles, and the fewest mappings, for UCX.
         region = [(memory.base, geometry.pool_bytes, max(geometry.device, 0), "")]
         self.registered = self.agent.register_memory(region, self.kind)
@@ -35,7 +37,7 @@ class Nixl(Contestant):
         }
         settings = {
             "version": metadata.version("nixl-cu13"),
-            "progress_thread": config.enable_pthread,
+            "progress_thread": self.progress,
             "ucx_parameters": self.agent.get_backend_params("UCX"),
             "environment": {k: v for k, v in os.environ.items() if k.startswith(("NIXL_", "UCX_"))},
         }

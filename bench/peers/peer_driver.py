@@ -29,7 +29,11 @@ class Geometry:
 class Contestant:
     """What moves blocks. serve() calls these in this order, on one thread."""
 
-    def own(self, geometry, memory, options):
+    def begin(self, geometry, options):
+        """Makes the engine: the device's context is there, the pool is not, as in a serving process."""
+        raise NotImplementedError
+
+    def own(self, geometry, memory):
         """Registers this side's memory. Returns (address for the other side, settings for the reader)."""
         raise NotImplementedError
 
@@ -50,7 +54,7 @@ class Contestant:
 
 
 def make_content(seed, layer, block, words):
-    """The content of a block, as block_bytes.cpp makes it."""
+    """The content that tells a block from every other."""
     with np.errstate(over="ignore"):
         base = np.uint64((seed * 0xD1342543DE82EF95 + ((layer << 32) | block) * 0x9E3779B97F4A7C15) % 2**64)
         x = np.arange(words, dtype=np.uint64) * np.uint64(0xBF58476D1CE4E5B9) + base
@@ -71,8 +75,10 @@ class Server:
             from host_memory import HostMemory as Memory
         else:
             from cuda_memory import CudaMemory as Memory
-        self.memory = Memory(self.geometry.device, self.geometry.pool_bytes)
-        address, settings = self.contestant.own(self.geometry, self.memory, command["options"])
+        self.memory = Memory(self.geometry.device)
+        self.contestant.begin(self.geometry, command["options"])
+        self.memory.allocate(self.geometry.pool_bytes)
+        address, settings = self.contestant.own(self.geometry, self.memory)
         return {"address": address, "settings": settings}
 
     def connect(self, command):

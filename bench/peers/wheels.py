@@ -42,7 +42,12 @@ ROOTS = [
     "*.dist-info/LICENSE*",
 ]
 # Where an unpacked library may find its neighbours.
-LIBRARY_FOLDERS = (".nixl_cu13.mesonpy.libs", "nixl_cu13.libs", "mooncake", "mooncake_transfer_engine_cuda13.libs")
+LIBRARY_FOLDERS = (
+    ".nixl_cu13.mesonpy.libs",
+    "nixl_cu13.libs",
+    "mooncake",
+    "mooncake_transfer_engine_cuda13.libs",
+)
 
 
 def fetch(cache, python):
@@ -57,7 +62,16 @@ def fetch(cache, python):
     if missing:
         platforms = [part for platform in PLATFORMS for part in ("--platform", platform)]
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-        command += ["--python-version", python, "--implementation", "cp", *platforms, "-d", str(folder), *missing]
+        command += [
+            "--python-version",
+            python,
+            "--implementation",
+            "cp",
+            *platforms,
+            "-d",
+            str(folder),
+            *missing,
+        ]
         subprocess.run(command, check=True)
     return [next(folder.glob(f"{name.replace('-', '_')}-{version}-*.whl")) for name, version in wanted]
 
@@ -78,7 +92,9 @@ def with_needed(root, files):
         found.add(file)
         if ".so" in file.suffixes or file.suffix == ".so":
             for name in needed(root / file):
-                todo += [f for folder in LIBRARY_FOLDERS if (root / (f := PurePosixPath(folder) / name)).exists()]
+                todo += [
+                    f for folder in LIBRARY_FOLDERS if (root / (f := PurePosixPath(folder) / name)).exists()
+                ]
     return found
 
 
@@ -99,7 +115,9 @@ def unpack(wheels, site):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("cache", type=Path)
     parser.add_argument("site", type=Path)
     parser.add_argument("--python", default="3.12", metavar="VERSION")
