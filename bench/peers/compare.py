@@ -33,8 +33,8 @@ command line; 3 a contestant moved wrong bytes; 77 nothing could be compared her
 def parse(arguments):
     parser = argparse.ArgumentParser(
         prog=os.environ.get("PEERS_PROGRAM", "compare.py"),
-        description="Times kvferry, NIXL, Mooncake and copies written by hand on the same work, in interleaved rounds of one "
-        "run, each contestant being two processes whose bytes are compared on both sides.",
+        description="Times kvferry, NIXL, Mooncake and copies written by hand on the same work, in interleaved "
+        "rounds of one run, each contestant being two processes whose bytes are compared on both sides.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -70,7 +70,8 @@ def parse(arguments):
         "--freeze",
         choices=("auto", "always", "never"),
         default="auto",
-        help="stop the processes of those whose turn it is not; auto: where there are fewer cores than their threads would keep busy",
+        help="stop the processes of those whose turn it is not; auto: where there are fewer cores than their "
+        "threads would keep busy (default: auto)",
     )
     where = parser.add_argument_group("where things are")
     where.add_argument(
@@ -98,7 +99,8 @@ def parse(arguments):
         nargs="?",
         const="",
         metavar="FILE",
-        help="write docs/results/peers-*.json and the table in docs/performance.md: of this run, or of FILE from another",
+        help="write docs/results/peers-*.json and the table in docs/performance.md: of this run, or of FILE from "
+        "another",
     )
     options = parser.parse_args(arguments)
     if options.rounds < MIN_ROUNDS:
@@ -116,6 +118,17 @@ def parse(arguments):
     if options.pool_gib is None:
         options.pool_gib = 0.5 if options.host else 4.0
     return options
+
+
+def as_typed(arguments):
+    """The command for the record, without where things lay on that machine."""
+    kept, skip = [], False
+    for argument in arguments:
+        place = argument in ("--drivers", "--site", "--python", "--logs", "--json", "--markdown")
+        if not skip and not place:
+            kept.append(argument)
+        skip = place
+    return shlex.join([os.environ.get("PEERS_PROGRAM", "compare.py"), *kept])
 
 
 def starter_of(contestant, options):
@@ -155,7 +168,7 @@ def compare(options, say):
     memory = "host" if options.host else "cuda"
     result = {
         "schema": report.SCHEMA,
-        "command": " ".join([os.environ.get("PEERS_PROGRAM", "compare.py"), *map(shlex.quote, sys.argv[1:])]),
+        "command": as_typed(sys.argv[1:]),
         "date": machine.now(),
         "commit": machine.commit(HERE.parent.parent),
         "memory": memory,

@@ -15,8 +15,8 @@ def quantile(values, q):
 def median_interval(values, confidence=0.95):
     """(low, high) that holds the median with at least this confidence, whatever the distribution.
 
-    The k-th smallest and k-th largest, with the largest k for which at most (1 - confidence) / 2 of a fair coin's n tosses
-    show fewer than k heads. None where there are too few values for any k.
+    The k-th smallest and k-th largest, with the largest k for which n tosses of a fair coin show fewer than k heads
+    with a probability of at most (1 - confidence) / 2. None where there are too few values for any k.
     """
     n, ordered = len(values), sorted(values)
     below, k = 0.0, 0
@@ -29,7 +29,7 @@ def median_interval(values, confidence=0.95):
 
 
 def ratio_of_rounds(ours, others):
-    """How many times as fast we are: per round the other's median time over ours, then their median and its interval."""
+    """How many times as fast we are: the median of each round's ratio of medians, and its interval."""
     ratios = [statistics.median(b) / statistics.median(a) for a, b in zip(ours, others, strict=True)]
     interval = median_interval(ratios)
     return {

@@ -7,7 +7,6 @@ import os
 from importlib import metadata
 
 import numpy as np
-
 from peer_driver import Contestant, serve
 
 

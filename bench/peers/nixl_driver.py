@@ -10,7 +10,6 @@ import time
 from importlib import metadata
 
 import numpy as np
-
 from peer_driver import Contestant, serve
 
 

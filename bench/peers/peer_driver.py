@@ -96,7 +96,7 @@ class Server:
 
     def check(self, command):
         """ids[i] must look as block as[i] that write() made; `untouched` as clear() left them."""
-        looks = dict(zip(command["ids"], command["as"]))
+        looks = dict(zip(command["ids"], command["as"], strict=True))
         wrong = 0
         for offset, layer, block in self._places(command["ids"]):
             wanted = make_content(command["seed"], layer, looks[block], self._words())

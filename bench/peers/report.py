@@ -82,9 +82,9 @@ def markdown(result):
     """The table with what a reader needs to judge it."""
     lines = [
         f"{_hardware(result)}. {result['date'][:10]}, commit {result['commit']}, `{result['command']}`.",
-        f"{_versions(result)}. {result['rounds']} interleaved rounds, pools of {result['pool_gib']:g} GiB; every",
-        "contestant's bytes compared on both sides before and after its rounds. Medians from call to done; *kvferry faster*",
-        "is the median of the rounds' paired ratios with its 95 % interval.",
+        f"{_versions(result)}. {result['rounds']} interleaved rounds, pools of {result['pool_gib']:g} GiB;",
+        "every contestant's bytes compared on both sides before and after its rounds. Times are medians from call to",
+        "done; *kvferry faster* is the median of the rounds' paired ratios with its 95 % interval.",
         "",
         "| work | contestant | median | p99 | GB/s | kvferry faster | how |",
         "|---|---|---|---|---|---|---|",
