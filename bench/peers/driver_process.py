@@ -1,5 +1,6 @@
 """The two processes of one contestant, and the commands they answer."""
 
+import contextlib
 import ctypes
 import json
 import os
@@ -65,15 +66,19 @@ class Driver:
             lines = [line.strip() for line in log if line.strip()]
         return "; it said: " + " / ".join(lines[-3:]) if lines else ""
 
-    def end(self):
+    def ask_to_end(self):
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGCONT)
-            try:
-                self.process.stdin.close()
-                self.process.wait(5)
-            except (subprocess.TimeoutExpired, BrokenPipeError):
-                self.process.kill()
-                self.process.wait()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+
+    def end(self):
+        self.ask_to_end()
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
         self.process.stdout.close()
 
 
@@ -99,6 +104,10 @@ class Pair:
         for side in (self.owner, self.starter):
             if side.process.poll() is None:
                 side.process.send_signal(number)
+
+    def ask_to_end(self):
+        for side in (self.starter, self.owner):
+            side.ask_to_end()
 
     def end(self):
         for side in (self.starter, self.owner):

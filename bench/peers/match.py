@@ -27,6 +27,9 @@ class Match:
         return self
 
     def __exit__(self, *_):
+        # Leaving a GPU takes each a while: all at once.
+        for pair in self.pairs.values():
+            pair.ask_to_end()
         for pair in self.pairs.values():
             pair.end()
 
