@@ -230,10 +230,16 @@ def summary(case, results, say):
         say(f"  {key:<16} {median:9.3f} ms (p99 {p99:9.3f})  {figures['gb_per_s']:8.2f} GB/s{times}")
 
 
+def measured(result):
+    """The rows that have figures."""
+    rows = [row for case in result["cases"] for row in case.get("results", {}).values()]
+    return [row for row in rows if "median_s" in row]
+
+
 def verdict(result, memory):
     """The exit code."""
     rows = [row for case in result["cases"] for row in case.get("results", {}).values()]
-    if not any("median_s" in row for row in rows):
+    if not measured(result):
         return 77
     if any("WRONG BYTES" in row.get("reason", "") for row in rows):
         return 3
@@ -246,6 +252,8 @@ def publish(result):
 
     if isinstance(result, (str, Path)):
         result = json.loads(Path(result).read_text())
+    if not measured(result):
+        raise SystemExit("nothing was measured: nothing is published")
     docs = HERE.parent.parent / "docs"
     name = docs / "results" / f"peers-{machine.slug(result['machine'], result['memory'])}.json"
     report.write_json(result, name)

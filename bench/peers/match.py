@@ -111,8 +111,10 @@ class Match:
             self._turn(key, self._prepare, key, case, remote, local, number, results[key])
         plan = self._transfers(case)
         for i in range(self.settings.rounds):
-            report(f"{case.key}: round {i + 1} of {self.settings.rounds}")
             order = [key for key in results if key not in self.reasons]
+            if not order:
+                break
+            report(f"{case.key}: round {i + 1} of {self.settings.rounds}")
             self.random.shuffle(order)
             for key in order:
                 self._turn(key, self._round, key, plan, results[key])

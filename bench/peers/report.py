@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from contestants import ALL
+
 SCHEMA = 1
 
 
@@ -66,7 +68,7 @@ def _versions(result):
 
 
 def _making(result):
-    """What is not in the times: said, since other list of ids come with every request."""
+    """What is not in NIXL's times: every request has other ids, so it is said."""
     times = {}
     for case in result["cases"]:
         making = case["results"].get("nixl", {}).get("making_s")
@@ -76,6 +78,12 @@ def _making(result):
         return ""
     listed = ", ".join(f"{key} {value}" for key, value in times.items())
     return f"\nNot in NIXL's times: making its transfer handle for a new list of ids ({listed}).\n"
+
+
+def _elsewhere(result):
+    """Who has nothing for this memory, by key, with the reason: one line rather than one in every case."""
+    kinds = {c.key: c.not_for.get(result["memory"]) for c in ALL}
+    return {key: kinds[key] for key in result["contestants"] if kinds.get(key)}
 
 
 def markdown(result):
@@ -89,6 +97,7 @@ def markdown(result):
         "| work | contestant | median | p99 | GB/s | kvferry faster | how |",
         "|---|---|---|---|---|---|---|",
     ]
+    elsewhere = _elsewhere(result)
     labels = {key: about["label"] for key, about in result["contestants"].items()}
     for case in result["cases"]:
         title = case["title"]
@@ -96,9 +105,13 @@ def markdown(result):
             lines.append(f"| {title} | all | - | - | - | | not run: {case['reason']} |")
             continue
         for key, figures in case["results"].items():
+            if key in elsewhere:
+                continue
             lines.append(_row(title, labels[key], figures))
             title = ""
-    return "\n".join(lines) + "\n" + _making(result)
+    notes = [f"{labels[key]} ({reason})" for key, reason in elsewhere.items()]
+    note = f"\nNot in this table: {', '.join(notes)}.\n" if notes else ""
+    return "\n".join(lines) + "\n" + _making(result) + note
 
 
 def publish(table, memory, page):

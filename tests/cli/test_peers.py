@@ -123,7 +123,7 @@ def test_kvferry_and_memcpy_side_by_side(tmp_path):
         ratio = rows["memcpy"]["kvferry_faster"]
         assert ratio["rounds"] == 10 and ratio["low"] <= ratio["median"] <= ratio["high"]
         assert rows["cuda-loop"] == {"reason": "for GPU memory only"}
-    assert "not run: for GPU memory only" in result.stdout
+    assert "Not in this table: loop of cudaMemcpyAsync (for GPU memory only)." in result.stdout
 
 
 FAKE = """#!{python}
@@ -184,3 +184,13 @@ def test_a_driver_that_is_not_there_is_a_row_too(tmp_path):
     result = compare("--host", "--drivers", tmp_path, "--contestants", "kvferry", "--only", "host-pull")
     assert result.returncode == 77
     assert "No such file" in result.stdout
+
+
+def test_nothing_measured_is_not_published(tmp_path):
+    file = tmp_path / "out.json"
+    compare("--host", "--drivers", tmp_path, "--contestants", "kvferry", "--json", file)
+    before = (ROOT / "docs" / "performance.md").read_text()
+    result = compare("--publish", file)
+    assert result.returncode == 1
+    assert "nothing was measured" in result.stderr
+    assert (ROOT / "docs" / "performance.md").read_text() == before
