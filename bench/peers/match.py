@@ -9,7 +9,7 @@ from cases import LAYERS
 from driver_process import DriverError, Pair
 from figures import ratio_of_rounds, summarize
 
-SETUP_TIMEOUT_S = 90
+SETUP_TIMEOUT_S = 180  # many processes that start CUDA at once on a fresh machine take a while
 COMMAND_TIMEOUT_S = 60
 WITNESSES = 16  # blocks that a transfer must leave alone, looked at in every layer
 
