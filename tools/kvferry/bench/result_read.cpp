@@ -12,7 +12,7 @@ namespace {
 
 // Far beyond what a run writes, and little enough that a bad file costs no memory to speak of.
 constexpr JsonLimits kLimits{
-    .bytes = std::size_t{16} << 20, .values = 1'000'000, .depth = 16};  // to_json() goes 5 deep
+    .bytes = kMaxResultBytes, .values = 1'000'000, .depth = 16};  // to_json() goes 5 deep
 constexpr std::size_t kMaxFigures = 10'000, kMaxSkipped = 10'000, kMaxCdf = 10'000, kMaxGpus = 256;
 constexpr std::uint64_t kMaxBytesMoved = std::uint64_t{1} << 60;
 constexpr std::uint64_t kMaxSamples = 1'000'000'000;
