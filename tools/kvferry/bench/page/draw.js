@@ -151,9 +151,13 @@ function bar_config(plot, theme) {
   const options = base_options(theme);
   options.indexAxis = "y";
   options.interaction = {mode: "index", axis: "y", intersect: false};
+  const top = 1.05 * Math.max(100, ...plot.bars.map(bar => bar.interval[1]));
+  const step = top < 250 ? 25 : 10 ** Math.floor(Math.log10(top / 2));
   options.plugins.legend.display = false;
   options.scales = {
-    x: axis(theme, "% of the reference", {min: 0, suggestedMax: 105}),
+    x: axis(theme, "% of the reference", {min: 0, max: top, afterBuildTicks: scale => {
+      scale.ticks = Array.from({length: Math.floor(top / step) + 1}, (_, i) => ({value: i * step}));
+    }}),
     y: axis(theme, "", {grid: {display: false, borderColor: theme.grid}, ticks: {color: theme.text, autoSkip: false}}),
   };
   options.plugins.tooltip.callbacks = {label: item => plot.bars[item.dataIndex].text};
