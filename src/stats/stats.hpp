@@ -5,7 +5,7 @@
 #include <vector>
 
 // The statistics of the benchmarks: medians with distribution-free confidence intervals, no
-// best-of. Pure.
+// best-of. Pure. What is required and does not hold throws Error{invalid_argument}.
 namespace kvferry::stats {
 
 // A 95 % confidence interval.
@@ -43,8 +43,11 @@ struct Ratio {
 };
 Ratio paired_ratio(std::span<const double> ours, std::span<const double> reference);
 
-// Whether two medians differ beyond noise: their intervals are apart and the change is at least
-// `least` (0.01: 1 %).
+// Whether both have samples enough (4) for a difference to be told from noise at all.
+bool can_tell(const Summary& a, const Summary& b) noexcept;
+
+// Whether two medians differ beyond noise: can_tell(), their intervals are apart, and the change is
+// at least `least` of a's (0.01: 1 %).
 bool differ(const Summary& a, const Summary& b, double least);
 
 }  // namespace kvferry::stats
