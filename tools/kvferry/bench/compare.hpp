@@ -8,7 +8,8 @@
 
 namespace kvferry::cli::bench {
 
-enum class Change { same, faster, slower };
+// unknown: too few samples to tell from noise.
+enum class Change { same, faster, slower, unknown };
 
 // One work that both runs measured.
 struct Pair {

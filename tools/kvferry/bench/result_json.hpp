@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -9,6 +10,7 @@ namespace kvferry::cli::bench {
 
 // What `bench --json` writes and `bench --compare` reads; docs/json.md describes it.
 inline constexpr int kResultSchema = 1;
+inline constexpr std::size_t kMaxResultBytes = std::size_t{16} << 20;  // that are read
 std::string to_json(const Result& result);
 
 // Reads what to_json() wrote, of this version or a later one with the same schema: keys that are
