@@ -96,7 +96,7 @@ ChildProcess& ChildProcess::operator=(ChildProcess&& other) noexcept {
 ChildProcess::~ChildProcess() { wait_end(std::chrono::milliseconds(0)); }
 
 std::string ChildProcess::output(std::size_t most) const {
-  struct stat info{};
+  struct stat info {};
   if (::fstat(output_.get(), &info) != 0) return {};
   const auto size = static_cast<std::size_t>(info.st_size);
   std::string text(std::min(size, most), '\0');
@@ -108,11 +108,10 @@ std::string ChildProcess::output(std::size_t most) const {
 
 std::vector<std::string> ChildProcess::new_lines() {
   std::vector<std::string> lines;
-  struct stat info{};
+  struct stat info {};
   if (::fstat(output_.get(), &info) != 0) return lines;
   std::string text(static_cast<std::size_t>(info.st_size) - read_, '\0');
-  const ssize_t got =
-      ::pread(output_.get(), text.data(), text.size(), static_cast<off_t>(read_));
+  const ssize_t got = ::pread(output_.get(), text.data(), text.size(), static_cast<off_t>(read_));
   text.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
   std::size_t begin = 0;
   for (std::size_t end = 0; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) {
@@ -127,8 +126,8 @@ void ChildProcess::write(std::string_view text) const {
     const ssize_t written = ::write(input_.get(), text.data(), text.size());
     if (written < 0 && errno == EINTR) continue;
     if (written <= 0) {
-      throw Error(ErrorCode::resource, fmt::format("process {} of the benchmark has gone: {}", pid_,
-                                                   output()));
+      throw Error(ErrorCode::resource,
+                  fmt::format("process {} of the benchmark has gone: {}", pid_, output()));
     }
     text.remove_prefix(static_cast<std::size_t>(written));
   }

@@ -8,7 +8,7 @@ namespace kvferry::cli::bench {
 
 // Two devices that blocks move between.
 struct DevicePair {
-  std::string link;    // "host", "same_gpu", "nvlink", "pcie_peer", "host_gpu"
+  std::string link;  // "host", "same_gpu", "nvlink", "pcie_peer", "host_gpu"
   std::string server, client;
   bool sweeps = false;  // the first of its kind: everything is measured on it
 };

@@ -1,6 +1,5 @@
 #include "bench/command.hpp"
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -62,14 +61,22 @@ struct Targets {
   std::optional<JsonTarget> json, csv, html;
 };
 
+std::string utc_now() {
+  const std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  ::gmtime_r(&now, &parts);
+  char text[32] = {};
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return text;
+}
+
 Result begin_result(const BenchOptions& options) {
   Result result;
   result.version = version();
   result.build = build_description();
   result.commit = commit();
   result.command = own_command_line();
-  const std::time_t now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
-  result.date = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(now));
+  result.date = utc_now();
   result.quick = options.quick;
   result.machine = describe_machine();
   return result;
@@ -78,17 +85,18 @@ Result begin_result(const BenchOptions& options) {
 void describe(const Result& result, const Topology& topology, Output& out) {
   const Machine& m = result.machine;
   out.line("kvferry bench {}", result.build);
-  out.field("machine", fmt::format("{}, {}, {} of {} memory free, {}", m.cpu,
-                                   counted(m.cores, "core"), format_bytes(topology.host_bytes),
-                                   format_bytes(m.memory_bytes), m.kernel));
+  out.field("machine",
+            fmt::format("{}, {}, {} of {} memory free, {}", m.cpu, counted(m.cores, "core"),
+                        format_bytes(topology.host_bytes), format_bytes(m.memory_bytes), m.kernel));
   for (const Machine::Gpu& gpu : m.gpus) {
     out.field(gpu.device, fmt::format("{}, {} SMs, {}, {}, driver {}", gpu.name, gpu.sms,
                                       format_bytes(gpu.memory_bytes), gpu.uuid, m.driver));
   }
   if (const double load = load_average(); load > kBusy * m.cores) {
-    out.line("warning: this machine is busy (load average {:.1f} on {}): figures may be low and "
-             "noisy",
-             load, counted(m.cores, "core"));
+    out.line(
+        "warning: this machine is busy (load average {:.1f} on {}): figures may be low and "
+        "noisy",
+        load, counted(m.cores, "core"));
   }
 }
 
@@ -100,8 +108,8 @@ RunSettings settings_of(const BenchOptions& options) {
       naming_option("--seconds-per-case", [&] { return parse_duration(options.seconds_per_case); });
   if (options.quick) {
     settings.repetitions = std::min<std::size_t>(settings.repetitions, 11);
-    settings.per_work = std::min<std::chrono::duration<double>>(settings.per_work,
-                                                               std::chrono::milliseconds(400));
+    settings.per_work =
+        std::min<std::chrono::duration<double>>(settings.per_work, std::chrono::milliseconds(400));
     settings.end = Clock::now() + kQuickTime;
   }
   return settings;
@@ -114,9 +122,8 @@ std::vector<Work> selected(const BenchOptions& options, const Topology& topology
   result.skipped = suite.skipped;
   if (options.only.empty()) return works;
   // Whoever asks for one thing is not told what else there would have been.
-  std::erase_if(result.skipped, [&](const Skipped& s) {
-    return s.what.find(options.only) == std::string::npos;
-  });
+  std::erase_if(result.skipped,
+                [&](const Skipped& s) { return s.what.find(options.only) == std::string::npos; });
   return works;
 }
 

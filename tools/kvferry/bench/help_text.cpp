@@ -2,7 +2,8 @@
 
 namespace kvferry::cli::bench {
 
-const char* const kBenchText = R"(Measure how fast blocks move on this machine, and how fast they could.
+const char* const kBenchText =
+    R"(Measure how fast blocks move on this machine, and how fast they could.
 
 Starts servers of its own (kvferry serve, on sockets in a private directory), is their
 client, and ends them again. Every pair of devices is measured: host memory, each GPU

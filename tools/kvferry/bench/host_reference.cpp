@@ -17,8 +17,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 namespace host = path::host;
 
-// Threads that are awake and spinning when the clock starts, so that they pay no wake-up; the caller
-// is one of them.
+// Threads that are awake and spinning when the clock starts, so that they pay no wake-up; the
+// caller is one of them.
 class Crew {
  public:
   explicit Crew(unsigned threads) {

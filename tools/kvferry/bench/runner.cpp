@@ -43,7 +43,8 @@ bool ends_all(ErrorCode code) { return code == ErrorCode::failed || code == Erro
 
 std::string time_left(double seconds) {
   const auto whole = static_cast<int>(seconds + 0.5);
-  return whole < 90 ? fmt::format("{} s left", whole) : fmt::format("{} min left", (whole + 30) / 60);
+  return whole < 90 ? fmt::format("{} s left", whole)
+                    : fmt::format("{} min left", (whole + 30) / 60);
 }
 
 }  // namespace
@@ -83,8 +84,8 @@ ServerSpec Runner::server_spec(const Work& work, std::uint32_t instance) const {
           pool_blocks(work, topology_, settings_.quick), instance};
 }
 
-// The servers of the next works, as many as may run beside one another: starting them together takes
-// no longer than starting one.
+// The servers of the next works, as many as may run beside one another: starting them together
+// takes no longer than starting one.
 std::vector<ServerSpec> Runner::servers_ahead(const std::vector<Work>& works,
                                               std::size_t from) const {
   const std::size_t most = std::clamp<std::size_t>(topology_.cores, 2, 12);
@@ -177,7 +178,8 @@ Session& Runner::session_for(const Work& work) {
 
 Reference& Runner::reference_for(const Work& work) {
   const bool host = work.link == "host";
-  const std::string copier = client_device(work) == "host" ? server_device(work) : client_device(work);
+  const std::string copier =
+      client_device(work) == "host" ? server_device(work) : client_device(work);
   const std::string key = fmt::format("{} {} {}", work.from, work.to, copier);
   if (reference_ == nullptr || key != reference_key_) {
     reference_.reset();
@@ -218,8 +220,7 @@ Figure Runner::measure(const Work& work) {
       measures.push_back(std::move(way.copy));
     }
   }
-  const Samples samples =
-      sample(pace_for(work, settings_), measures, [this] { return stop(); });
+  const Samples samples = sample(pace_for(work, settings_), measures, [this] { return stop(); });
   if (!cpu.empty()) figure.note(cpu_note(std::move(cpu)));
   return figure.finish(samples);
 }

@@ -18,7 +18,7 @@ namespace kvferry::cli::bench {
 
 struct RunSettings {
   bool quick = false;
-  std::size_t repetitions = 31;              // of throughput figures
+  std::size_t repetitions = 31;               // of throughput figures
   std::chrono::duration<double> per_work{3};  // at most, once the least repetitions are done
   // Works not begun by then are skipped.
   std::optional<std::chrono::steady_clock::time_point> end{};
@@ -27,8 +27,8 @@ struct RunSettings {
 // How a work is paced: thousands of samples for the quantiles of small transfers.
 Pace pace_for(const Work& work, const RunSettings& settings);
 
-// Does works: starts their servers, is their client, checks every work to the byte and then times it
-// beside its reference. One thread.
+// Does works: starts their servers, is their client, checks every work to the byte and then times
+// it beside its reference. One thread.
 class Runner {
  public:
   Runner(const ToolContext& context, const Topology& topology, const RunSettings& settings);

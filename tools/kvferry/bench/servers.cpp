@@ -27,9 +27,8 @@ std::string make_directory() {
   // Short, since a socket's path has 107 bytes; 0700, so that the names in it are ours.
   std::string path = read_surroundings().tmp_dir + "/kvferry-bench-XXXXXX";
   if (::mkdtemp(path.data()) == nullptr) {
-    throw Error(ErrorCode::resource,
-                fmt::format("cannot make a directory for sockets, {}: {}", path,
-                            std::strerror(errno)));
+    throw Error(ErrorCode::resource, fmt::format("cannot make a directory for sockets, {}: {}",
+                                                 path, std::strerror(errno)));
   }
   return path;
 }
@@ -41,17 +40,28 @@ std::vector<std::string> ServerSpec::arguments(const std::string& socket) const 
   const double half_block = 0.5 * static_cast<double>(shape.block_bytes() * shape.layers);
   const double gib = (static_cast<double>(bytes()) + half_block) / (1u << 30);
   return {"serve",
-          "--port", "0",
-          "--socket", socket,
-          "--device", device,
-          "--layers", std::to_string(shape.layers),
-          "--kv", std::to_string(shape.kv),
-          "--heads", std::to_string(shape.kv_heads),
-          "--dims", std::to_string(shape.head_dim),
-          "--block-size", std::to_string(shape.block_tokens),
-          "--dtype", std::string(to_string(shape.dtype)),
-          "--available-memory", fmt::format("{:.15f}", gib),
-          "--fill", "indexed",
+          "--port",
+          "0",
+          "--socket",
+          socket,
+          "--device",
+          device,
+          "--layers",
+          std::to_string(shape.layers),
+          "--kv",
+          std::to_string(shape.kv),
+          "--heads",
+          std::to_string(shape.kv_heads),
+          "--dims",
+          std::to_string(shape.head_dim),
+          "--block-size",
+          std::to_string(shape.block_tokens),
+          "--dtype",
+          std::string(to_string(shape.dtype)),
+          "--available-memory",
+          fmt::format("{:.15f}", gib),
+          "--fill",
+          "indexed",
           "--writable"};
 }
 
@@ -70,27 +80,21 @@ Servers::~Servers() {
 void Servers::end_unless(const std::vector<ServerSpec>& specs) {
   std::vector<std::string> keys;
   for (const ServerSpec& spec : specs) keys.push_back(spec.key());
-  const auto going = [&](const auto& entry) {
+  const auto going = [&](const std::pair<const std::string, Server>& entry) {
     return std::ranges::find(keys, entry.first) == keys.end();
   };
   for (auto& entry : running_) {
     if (going(entry)) entry.second.process.ask_to_end();
   }
-  std::erase_if(running_, [&](auto& entry) {
-    if (!going(entry)) return false;
-    entry.second.process.wait_end(kEndPatience);
-    ::unlink(entry.second.socket.c_str());  // its own work, but a killed one leaves it
-    return true;
-  });
-}
-
-void Servers::end(const ServerSpec& spec) {
-  const auto found = running_.find(spec.key());
-  if (found == running_.end()) return;
-  found->second.process.ask_to_end();
-  found->second.process.wait_end(kEndPatience);
-  ::unlink(found->second.socket.c_str());
-  running_.erase(found);
+  for (auto at = running_.begin(); at != running_.end();) {
+    if (!going(*at)) {
+      ++at;
+      continue;
+    }
+    at->second.process.wait_end(kEndPatience);
+    ::unlink(at->second.socket.c_str());  // its own work, but a killed one leaves it
+    at = running_.erase(at);
+  }
 }
 
 void Servers::keep(const std::vector<ServerSpec>& specs) {
@@ -111,9 +115,9 @@ void Servers::wait_ready(Server& server, const ServerSpec& spec) const {
     if (server.ready) return;
     interrupts_.throw_if_requested();
     if (server.process.poll_exit() || Clock::now() > until) {
-      throw Error(ErrorCode::resource, fmt::format("the server for {} on {} did not start: {}",
-                                                   spec.shape.to_string(), spec.device,
-                                                   server.process.output()));
+      throw Error(ErrorCode::resource,
+                  fmt::format("the server for {} on {} did not start: {}", spec.shape.to_string(),
+                              spec.device, server.process.output()));
     }
     pollfd interrupt{interrupts_.fd(), POLLIN, 0};
     ::poll(&interrupt, 1, 2);

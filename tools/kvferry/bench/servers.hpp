@@ -39,7 +39,6 @@ class Servers {
   // "unix:/..." Requires: it was among those kept last.
   const std::string& address(const ServerSpec& spec) const;
   bool has(const ServerSpec& spec) const { return running_.contains(spec.key()); }
-  void end(const ServerSpec& spec);
 
  private:
   struct Server {

@@ -25,8 +25,8 @@ struct SessionSpec {
 };
 
 // The client of one server, through the public API: a pool, a node, a connection. The server's pool
-// holds its fill whenever no push of ours runs or is being checked, so every transfer can be checked
-// to the byte. One thread.
+// holds its fill whenever no push of ours runs or is being checked, so every transfer can be
+// checked to the byte. One thread.
 class Session {
  public:
   using Log = std::function<void(LogLevel, std::string_view)>;

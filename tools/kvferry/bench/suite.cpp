@@ -187,10 +187,10 @@ class Builder {
   void blocks(const DevicePair& pair) {
     // Powers of two, one and a half times them, and what real caches have: 48 KiB, 72 KiB (an MLA
     // latent of 576 in blocks of 64 tokens); 1,000 is a multiple of 8 only.
-    static constexpr std::uint64_t kSizes[] = {
-        512,    1000,   1024,   1536,   2048,   3072,    4096,    6144,        8192,       16384, 24576,
-        32768,  49152,  65536,  73728,  98304,  131072,  262144,  393216,      524288,     1 << 20,
-        3 << 19, 2 << 20, 4 << 20};
+    static constexpr std::uint64_t kSizes[] = {512,    1000,   1024,    1536,    2048,    3072,
+                                               4096,   6144,   8192,    16384,   24576,   32768,
+                                               49152,  65536,  73728,   98304,   131072,  262144,
+                                               393216, 524288, 1 << 20, 3 << 19, 2 << 20, 4 << 20};
     for (const std::uint64_t size : kSizes) {
       if (quick_ && size != 4096 && size != 1 << 20) continue;
       add(sweep(pair, size));
@@ -206,7 +206,8 @@ class Builder {
 
   static Work sweep(const DevicePair& pair, std::uint64_t size) {
     const std::uint64_t count = kSweepBytes / (size * kLayers);
-    return work(Group::blocks, pair, size, static_cast<std::uint32_t>(std::max<std::uint64_t>(1, count)));
+    return work(Group::blocks, pair, size,
+                static_cast<std::uint32_t>(std::max<std::uint64_t>(1, count)));
   }
 
   const Topology& topology_;

@@ -23,8 +23,8 @@ struct Topology {
     std::string why;
   };
   std::vector<Gpu> gpus;
-  std::vector<PeerLink> peers;  // of every ordered pair
-  std::string no_gpus;          // why gpus is empty
+  std::vector<PeerLink> peers;   // of every ordered pair
+  std::string no_gpus;           // why gpus is empty
   std::uint64_t host_bytes = 0;  // memory that can still be taken
   unsigned cores = 1;            // that this process may use
 };
@@ -35,7 +35,7 @@ Machine describe_machine();
 // Average number of running processes in the last minute; 0 where nobody says.
 double load_average();
 
-// The CUDA halves, in cuda_machine.cpp and cuda_machine_none.cpp.
+// The CUDA halves, in cuda_machine.cpp and machine_none.cpp.
 void add_gpus(Topology& topology);
 void add_gpus(Machine& machine);
 

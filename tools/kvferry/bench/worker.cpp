@@ -122,7 +122,8 @@ class Client {
 
   std::string pull_and_check(Fill fill, std::uint64_t seed, bool all_servers) const {
     std::vector<BlockSpec> before(pool_.blocks());
-    for (std::uint32_t id = 0; id < pool_.blocks(); ++id) before[id] = {id, id, Fill::indexed, kBefore};
+    for (std::uint32_t id = 0; id < pool_.blocks(); ++id)
+      before[id] = {id, id, Fill::indexed, kBefore};
     pattern::fill(pool_, before, {}, 1);
     for (std::size_t i = 0; i < local_.size(); ++i) {
       before[local_[i]] = {local_[i], remote_[i], fill, seed};

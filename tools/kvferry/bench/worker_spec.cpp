@@ -68,8 +68,8 @@ WorkerSpec parse_worker_spec(std::string_view line) {
   spec.addresses = field<std::vector<std::string>>(json, "addresses", line);
   const auto shape = field<std::vector<std::uint32_t>>(json, "shape", line);
   if (shape.size() != 5) refuse(line, "shape has not five numbers");
-  spec.shape = {shape[0], shape[1], shape[2], shape[3], shape[4],
-                parse_dtype(field<std::string>(json, "dtype", line))};
+  spec.shape = {shape[0], shape[1], shape[2],
+                shape[3], shape[4], parse_dtype(field<std::string>(json, "dtype", line))};
   spec.shape.validate();
   spec.server_blocks = field<std::uint32_t>(json, "server_blocks", line);
   spec.pool_blocks = field<std::uint32_t>(json, "pool_blocks", line);

@@ -17,8 +17,8 @@ struct WorkerSpec {
   std::vector<std::string> addresses;  // of the servers; a transfer takes equal parts from each
   CacheShape shape{};
   std::uint32_t server_blocks = 0, pool_blocks = 0;
-  std::uint32_t moved = 0;                  // blocks of a transfer
-  std::uint32_t first = 0, clients = 1;     // numbers of its clients: first, first + 1, ...
+  std::uint32_t moved = 0;               // blocks of a transfer
+  std::uint32_t first = 0, clients = 1;  // numbers of its clients: first, first + 1, ...
   Direction direction = Direction::pull;
   // Blocks of the server this worker may touch: [begin, end).
   std::uint32_t begin = 0, end = 0;
