@@ -6,6 +6,7 @@
 #include <random>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "bench/result.hpp"
@@ -64,6 +65,7 @@ class SampleResult {
     work.link = link.name;
     work.from = link.from;
     work.to = link.to;
+    if (direction == "push") std::swap(work.from, work.to);
     work.direction = std::move(direction);
     work.order = std::move(order);
     work.copy = std::move(copy);
@@ -148,7 +150,7 @@ class SampleResult {
     for (const std::uint32_t sms : {1U, 2U, 4U, 8U, 16U, 32U, 64U, 132U}) {
       Work budget = work(link, Group::sms, direction, "scattered", "kernel");
       budget.max_sms = sms;
-      add(budget, "kernel tma, " + std::to_string(sms) + " SMs", link,
+      add(budget, "kernel tma, " + std::to_string(sms) + (sms == 1 ? " SM" : " SMs"), link,
           std::min(link.limit * link.share, 26.0 * sms));
     }
     Work zero = work(link, Group::sms, direction, "scattered", "engine");
@@ -160,8 +162,9 @@ class SampleResult {
       for (const char* direction : {"pull", "push"}) {
         Work small = work(link, Group::latency, direction, "scattered", "auto");
         small.blocks = blocks;
-        add(small, "copy engine 2D, " + std::to_string(blocks) + " copies", link, link.limit * 0.95,
-            2'000);
+        add(small,
+            "copy engine 2D, " + std::to_string(blocks) + (blocks == 1 ? " copy" : " copies"), link,
+            link.limit * 0.95, 2'000);
       }
     }
   }
