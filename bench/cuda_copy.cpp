@@ -245,15 +245,13 @@ void sweep_plan(const std::string& name, const plan::Plan& plan, int device, dou
   control.relay = reinterpret_cast<std::uint32_t*>(relay.data());
   std::vector<Shape> shapes;
   for (const std::uint32_t ctas : {8u, 12u, 16u, 20u, 24u, 32u, 48u, 66u, info.sm_count})
-    shapes.push_back({{kernels::Family::tma, ctas, kernels::kTmaThreads, 32, 4, 8192}, 0});
+    shapes.push_back({{kernels::Family::tma, ctas, kernels::kTmaThreads, 32, 8192}, 0});
   for (const std::uint32_t ctas :
        {16u, 24u, 32u, 66u, info.sm_count, 2 * info.sm_count, 4 * info.sm_count, 8 * info.sm_count})
     for (const std::uint32_t threads : {256u, 512u, 1024u})
       for (const std::uint32_t chunk : {8192u, 16384u, 32768u, 65536u})
-        for (const std::uint32_t unroll : {4u, 8u}) {
-          const std::uint32_t group = std::clamp(chunk / 16 / unroll, 32u, threads);
-          shapes.push_back({{kernels::Family::plain, ctas, threads, group, unroll, chunk}, 0});
-        }
+        for (const std::uint32_t group : {32u, 64u, 128u})
+          shapes.push_back({{kernels::Family::plain, ctas, threads, group, chunk}, 0});
   for (Shape& shape : shapes) {
     std::vector<double> us;
     for (int i = -2; i < 9; ++i) {
@@ -263,7 +261,7 @@ void sweep_plan(const std::string& name, const plan::Plan& plan, int device, dou
       std::this_thread::sleep_for(200us);
       const double t = time_us([&] {
         cuda::check(static_cast<cudaError_t>(
-                        kernels::launch_copy(plan, shape.launch, control, {}, stream.get())),
+                        kernels::launch_copy(plan, shape.launch, control, stream.get())),
                     "launch");
         cuda::check(cudaStreamSynchronize(stream.get()), "copy");
       });
@@ -277,11 +275,9 @@ void sweep_plan(const std::string& name, const plan::Plan& plan, int device, dou
     int shown = 0;
     for (const Shape& s : shapes) {
       if (s.launch.ctas > most || shown++ == 8) continue;
-      fmt::print(
-          "  <= {:>10}: {:>8.1f} us {:>5.1f} %  {} ctas {} threads {} group {} unroll {} "
-          "chunk {}\n",
-          most, s.us, 100 * reference_us / s.us, to_string(s.launch.family), s.launch.ctas,
-          s.launch.threads, s.launch.group, s.launch.unroll, s.launch.chunk_bytes);
+      fmt::print("  <= {:>10}: {:>8.1f} us {:>5.1f} %  {} ctas {} threads {} group {} chunk {}\n",
+                 most, s.us, 100 * reference_us / s.us, to_string(s.launch.family), s.launch.ctas,
+                 s.launch.threads, s.launch.group, s.launch.chunk_bytes);
     }
   }
 }

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "kvferry/copy_costs.hpp"
 #include "kvferry/export.hpp"
 #include "kvferry/pool.hpp"
 #include "kvferry/transfer.hpp"
@@ -39,6 +40,8 @@ struct NodeOptions {
   std::function<void(LogLevel, std::string_view)> log{};
   std::function<void(const PeerEvent&)> on_event{};
   std::uint32_t max_peers = 256;
+  // When a kernel copies and when the copy engine does; not used by other paths.
+  CopyCosts copy_costs{};
 };
 
 struct ListenOptions {

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "plan/plan.hpp"
 
@@ -32,14 +33,17 @@ inline constexpr std::uint32_t kTmaSharedBytes = kTmaRings * kTmaStages * kTmaSt
 // What the barriers and the stop flag take beside the stages.
 inline constexpr std::uint32_t kTmaStaticSharedBytes = 512;
 
+// Of a thread of the plain kernel: vectors of 16 bytes.
+inline constexpr std::uint32_t kLoadsInFlight = 8;
+
 // How to launch. A worker is a ring (tma) or a group of threads; work items are chunks of rows, and
 // worker w takes items w, w + workers, ...
 struct Launch {
   Family family = Family::plain;
   std::uint32_t ctas = 1;
-  std::uint32_t threads = 256;        // a CTA; tma: kTmaThreads
-  std::uint32_t group = 256;          // threads a worker: a power of two, at most `threads`
-  std::uint32_t unroll = 4;           // plain: 4 or 8 loads in flight
+  std::uint32_t threads = 256;  // a CTA; tma: kTmaThreads
+  std::uint32_t group =
+      256;  // threads a worker: a power of two, at most `threads`; generic: at most 32
   std::uint32_t chunk_bytes = 65536;  // of a row at a time: a multiple of 16; tma: <= a stage
   friend bool operator==(const Launch&, const Launch&) = default;
 };
@@ -56,18 +60,6 @@ struct Words {
 };
 static_assert(sizeof(Words) == 64);
 
-// The ids and plane addresses of a plan travel as kernel parameters up to this; larger ones through
-// memory.
-inline constexpr std::size_t kMaxInlineBytes = 32000;
-std::size_t payload_bytes(const plan::Plan& plan);
-
-// Where a payload past kMaxInlineBytes goes through. Each of at least payload_bytes(); free to
-// reuse once the launch has run.
-struct Staging {
-  std::byte* pinned = nullptr;  // host
-  std::byte* device = nullptr;
-};
-
 inline constexpr std::uint32_t kMaxTicket = (1u << 30) - 1;
 
 struct Control {
@@ -77,7 +69,8 @@ struct Control {
   // address would queue up on the bus, a microsecond each: 2.5 ms for the 2,560 items of 160 MiB
   // (measured on H200), 25 times the copy.
   std::uint32_t* relay = nullptr;
-  // Tells this launch's word in `relay` from earlier ones': 1 to kMaxTicket.
+  // Tells a launch's word in `relay` from earlier ones': 1 to kMaxTicket. The first launch's; those
+  // after it take the numbers that follow.
   std::uint32_t ticket = 1;
   // The first CTA says that it has started and then reads `abort`, and the others wait for what it
   // saw, so that the host knows of an aborted launch whether anything can still be written. Costs a
@@ -88,9 +81,28 @@ struct Control {
 // Loads the kernels into the current device's context and lets them use its shared memory, so that
 // no later launch has to. Returns a cudaError_t.
 int prepare_device(bool with_tma);
+// How many launches a plan takes: one, but for lists of some 4,000 ids and more, since ids travel
+// as kernel parameters (through memory they would wait for a copy of their own first).
+std::uint32_t launches(const plan::Plan& plan);
 // Starts the plan on a stream of the current device. Returns a cudaError_t.
 // Requires: plan.blocks and plan.planes are not 0; launch suits the plan's alignment.
-int launch_copy(const plan::Plan& plan, const Launch& launch, const Control& control,
-                const Staging& staging, void* stream);
+int launch_copy(const plan::Plan& plan, const Launch& launch, const Control& control, void* stream);
+
+// A plan laid out as kernel parameters once, to be launched many times. Immutable.
+class PackedCopy {
+ public:
+  // Requires: as launch_copy.
+  PackedCopy(const plan::Plan& plan, const Launch& launch);
+  ~PackedCopy();
+  PackedCopy(const PackedCopy&) = delete;
+  PackedCopy& operator=(const PackedCopy&) = delete;
+  std::uint32_t launches() const noexcept;
+  // On a stream of the current device. Any thread. Allocates nothing. Returns a cudaError_t.
+  int start(const Control& control, void* stream) const;
+
+ private:
+  struct Part;
+  std::vector<Part> parts_;
+};
 
 }  // namespace kvferry::kernels

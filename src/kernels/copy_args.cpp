@@ -22,13 +22,13 @@ constexpr std::uint32_t kPollBytes = 256 << 10;
 // A ring must not wait for its own question: a round trip to the host takes about one stage.
 constexpr std::uint32_t kMinRingPoll = 8;
 
-std::size_t payload_words(const plan::Plan& plan) {
-  return (plan.source.even ? 0 : plan.planes) + (plan.target.even ? 0 : plan.planes) + plan.blocks;
+std::uint32_t tables_of(const plan::Plan& plan) {
+  return (plan.source.even ? 0u : 1u) + (plan.target.even ? 0u : 1u);
 }
 
-SideArgs side_args(const plan::Side& side, std::uint32_t table) {
+SideArgs side_args(const plan::Side& side, std::uint32_t first_plane, std::uint32_t table) {
   SideArgs args;
-  args.base = side.plane_base.front();
+  args.base = side.even ? side.plane_base.front() + first_plane * side.plane_stride : 0;
   args.plane_stride = side.plane_stride;
   args.block_stride = side.block_stride;
   args.table = table;
@@ -36,50 +36,110 @@ SideArgs side_args(const plan::Side& side, std::uint32_t table) {
   return args;
 }
 
+std::uint32_t parts_of(std::uint32_t whole, std::uint32_t most) {
+  return (whole + most - 1) / most;
+}
+std::uint32_t part_of(std::uint32_t whole, std::uint32_t most) {
+  const std::uint32_t parts = parts_of(whole, most);
+  return (whole + parts - 1) / parts;
+}
+
 }  // namespace
 
-CopyArgs make_args(const plan::Plan& plan, const Launch& launch, const Control& control) {
+Slicer::Slicer(const plan::Plan& plan) : plan_(&plan) {
+  constexpr std::uint32_t kWords = kPayloadBytes[kPayloadClasses - 1] / 8;
+  const std::uint32_t tables = tables_of(plan);
+  planes_each_ = tables == 0 ? plan.planes : part_of(plan.planes, kWords / 2 / tables);
+  blocks_each_ = part_of(plan.blocks, kWords - tables * planes_each_);
+}
+
+std::uint32_t Slicer::count() const noexcept {
+  return parts_of(plan_->planes, planes_each_) * parts_of(plan_->blocks, blocks_each_);
+}
+
+bool Slicer::next(Slice& slice) {
+  if (block_ == plan_->blocks) {
+    block_ = in_run_ = 0;
+    run_ = 0;
+    plane_ += std::min(planes_each_, plan_->planes - plane_);
+  }
+  if (plane_ == plan_->planes) return false;
+  slice.first_plane = plane_;
+  slice.planes = std::min(planes_each_, plan_->planes - plane_);
+  slice.blocks = std::min(blocks_each_, plan_->blocks - block_);
+  slice.run = run_;
+  slice.in_run = in_run_;
+  block_ += slice.blocks;
+  if (block_ == plan_->blocks) return true;
+  for (std::uint32_t left = slice.blocks; left > 0;) {
+    const std::uint32_t taken = std::min(left, plan_->runs[run_].count - in_run_);
+    left -= taken;
+    in_run_ += taken;
+    if (in_run_ == plan_->runs[run_].count) {
+      ++run_;
+      in_run_ = 0;
+    }
+  }
+  return true;
+}
+
+CopyArgs make_args(const plan::Plan& plan, const Slice& slice, const Launch& launch) {
   CopyArgs a;
-  const std::uint32_t target_table = plan.source.even ? 0 : plan.planes;
-  a.source = side_args(plan.source, 0);
-  a.target = side_args(plan.target, target_table);
-  a.pairs = target_table + (plan.target.even ? 0 : plan.planes);
+  const std::uint32_t target_table = plan.source.even ? 0 : slice.planes;
+  a.source = side_args(plan.source, slice.first_plane, 0);
+  a.target = side_args(plan.target, slice.first_plane, target_table);
+  a.pairs = target_table + (plan.target.even ? 0 : slice.planes);
   a.workers = launch.family == Family::tma ? launch.ctas * kTmaRings
                                            : launch.ctas * (launch.threads / launch.group);
   a.group = launch.group;
-  a.blocks = plan.blocks;
+  a.blocks = slice.blocks;
   a.chunk_bytes =
       static_cast<std::uint32_t>(std::min<std::uint64_t>(launch.chunk_bytes, plan.row_bytes));
   a.chunks = static_cast<std::uint32_t>((plan.row_bytes + a.chunk_bytes - 1) / a.chunk_bytes);
   a.tail_bytes = static_cast<std::uint32_t>(
       plan.row_bytes - static_cast<std::uint64_t>(a.chunks - 1) * a.chunk_bytes);
-  const std::uint64_t rows = static_cast<std::uint64_t>(plan.blocks) * plan.planes;
-  a.rounds = rows * a.chunks / a.workers;
-  a.extra = static_cast<std::uint32_t>(rows * a.chunks % a.workers);
+  const std::uint64_t items = static_cast<std::uint64_t>(slice.blocks) * slice.planes * a.chunks;
+  a.rounds = items / a.workers;
+  a.extra = static_cast<std::uint32_t>(items % a.workers);
   a.step_chunk = a.workers % a.chunks;
   a.step_block = a.workers / a.chunks % a.blocks;
   a.step_plane = a.workers / a.chunks / a.blocks;
   std::uint32_t poll = std::bit_ceil(std::max(1u, kPollBytes / a.chunk_bytes));
   if (launch.family == Family::tma) poll = std::max(poll, kMinRingPoll);
   a.poll_mask = poll - 1;
-  a.handshake = control.handshake ? 1 : 0;
-  a.words = control.words;
-  a.relay = control.relay;
-  a.go = control.ticket << 2 | 1;
-  a.stop = control.ticket << 2 | 2;
   return a;
 }
 
-void write_payload(const plan::Plan& plan, std::uint64_t* out) {
-  if (!plan.source.even) out = std::copy_n(plan.source.plane_base.begin(), plan.planes, out);
-  if (!plan.target.even) out = std::copy_n(plan.target.plane_base.begin(), plan.planes, out);
-  for (const plan::Run& run : plan.runs)
-    for (std::uint32_t i = 0; i < run.count; ++i)
-      *out++ = (run.src + i) | static_cast<std::uint64_t>(run.dst + i) << 32;
+ControlArgs make_control(const Control& control, std::uint32_t launch) {
+  const std::uint32_t ticket = (control.ticket - 1 + launch) % kMaxTicket + 1;
+  ControlArgs args;
+  args.words = control.words;
+  args.relay = control.relay;
+  args.go = ticket << 2 | 1;
+  args.stop = ticket << 2 | 2;
+  // What follows an aborted launch must not even begin.
+  args.handshake = control.handshake || launch > 0 ? 1 : 0;
+  return args;
 }
 
-std::size_t payload_bytes(const plan::Plan& plan) {
-  return payload_words(plan) * sizeof(std::uint64_t);
+std::size_t payload_bytes(const plan::Plan& plan, const Slice& slice) {
+  return (std::size_t{tables_of(plan)} * slice.planes + slice.blocks) * sizeof(std::uint64_t);
 }
+
+void write_payload(const plan::Plan& plan, const Slice& slice, std::uint64_t* out) {
+  for (const plan::Side* side : {&plan.source, &plan.target})
+    if (!side->even)
+      out = std::copy_n(side->plane_base.begin() + slice.first_plane, slice.planes, out);
+  std::uint32_t skip = slice.in_run, left = slice.blocks;
+  for (std::size_t r = slice.run; left > 0; ++r, skip = 0) {
+    const plan::Run& run = plan.runs[r];
+    const std::uint32_t count = std::min(left, run.count - skip);
+    for (std::uint32_t i = skip; i < skip + count; ++i)
+      *out++ = (run.src + i) | static_cast<std::uint64_t>(run.dst + i) << 32;
+    left -= count;
+  }
+}
+
+std::uint32_t launches(const plan::Plan& plan) { return Slicer(plan).count(); }
 
 }  // namespace kvferry::kernels

@@ -18,6 +18,7 @@ struct SideArgs {
   std::uint32_t even = 1;
 };
 
+// What a kernel is told about its slice.
 struct CopyArgs {
   SideArgs source, target;
   // Items of worker w: rounds, and one more for w < extra.
@@ -33,38 +34,61 @@ struct CopyArgs {
   std::uint32_t pairs = 0;  // entry of the payload, in 64-bit words, where the id pairs begin
   std::uint32_t group = 1;
   std::uint32_t poll_mask = 0;  // look whether to stop every poll_mask + 1 items
-  std::uint32_t handshake = 0;
-  const std::uint64_t* payload = nullptr;  // device memory; only where it is not inline
+};
+
+// What differs from launch to launch of the same copy.
+struct ControlArgs {
   Words* words = nullptr;
   std::uint32_t* relay = nullptr;
   std::uint32_t go = 0, stop = 0;  // what the first CTA writes there
+  std::uint32_t handshake = 0;
 };
 
-// Sizes of payloads that travel as parameters. 0: through device memory.
-inline constexpr std::size_t kSmallPayload = 1024;
-inline constexpr std::size_t kMediumPayload = 6144;
-inline constexpr std::size_t kLargePayload = kMaxInlineBytes;
+// Payloads travel in the kernel's parameters, and a launch costs what they measure: one kernel for
+// each of a few sizes. CUDA's limit on all parameters is 32,764 bytes.
+inline constexpr std::size_t kPayloadClasses = 4;
+inline constexpr std::size_t kPayloadBytes[kPayloadClasses] = {1024, 6144, 15360, 32000};
 
 template <std::size_t kBytes>
 struct Params {
   CopyArgs args;
   std::uint64_t payload[kBytes / 8];
 };
-template <>
-struct Params<0> {
-  CopyArgs args;
+static_assert(sizeof(Params<kPayloadBytes[kPayloadClasses - 1]>) + sizeof(ControlArgs) <= 32764);
+
+// The part of a plan that one launch copies: as many ids and planes as its parameters hold.
+struct Slice {
+  std::uint32_t first_plane = 0, planes = 0;
+  std::uint32_t blocks = 0;
+  // Where its first block is in the plan's runs.
+  std::size_t run = 0;
+  std::uint32_t in_run = 0;
+  friend bool operator==(const Slice&, const Slice&) = default;
 };
-static_assert(sizeof(Params<kLargePayload>) <= 32764, "CUDA's limit on kernel parameters");
 
-// What a launch hands to its kernel, but for the payload.
-CopyArgs make_args(const plan::Plan& plan, const Launch& launch, const Control& control);
-// Plane tables where they are needed, then (source id | target id << 32) for every block:
-// payload_bytes() in all.
-void write_payload(const plan::Plan& plan, std::uint64_t* out);
+// Goes through a plan slice by slice, blocks fastest. Slices are of nearly equal size.
+class Slicer {
+ public:
+  explicit Slicer(const plan::Plan& plan);
+  bool next(Slice& slice);
+  std::uint32_t count() const noexcept;  // of all slices
 
-// The kernel of a family for a payload size class (0: device memory, 1 to 3: inline).
-inline constexpr std::uint32_t kPayloadClasses = 4;
-const void* plain_kernel(std::uint32_t unroll, std::uint32_t payload_class);
+ private:
+  const plan::Plan* plan_;
+  std::uint32_t planes_each_ = 0, blocks_each_ = 0;
+  std::uint32_t plane_ = 0, block_ = 0;
+  std::size_t run_ = 0;
+  std::uint32_t in_run_ = 0;
+};
+
+CopyArgs make_args(const plan::Plan& plan, const Slice& slice, const Launch& launch);
+ControlArgs make_control(const Control& control, std::uint32_t launch);
+// Plane tables where they are needed, then (source id | target id << 32) for every block.
+std::size_t payload_bytes(const plan::Plan& plan, const Slice& slice);
+void write_payload(const plan::Plan& plan, const Slice& slice, std::uint64_t* out);
+
+// The kernel of a family for a payload size class.
+const void* plain_kernel(std::uint32_t payload_class);
 const void* tma_kernel(std::uint32_t payload_class);
 const void* generic_kernel(std::uint32_t payload_class);
 

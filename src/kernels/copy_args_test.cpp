@@ -81,23 +81,21 @@ Pieces expected(const plan::Plan& p) {
   return rows;
 }
 
+constexpr std::size_t kLargest = kPayloadBytes[kPayloadClasses - 1];
+
 void expect_every_row_once(const plan::Plan& plan, const Launch& launch) {
-  Params<kLargePayload> inline_params;
-  inline_params.args = make_args(plan, launch, {});
-  ASSERT_LE(payload_bytes(plan), kLargePayload);
-  write_payload(plan, inline_params.payload);
+  Slicer slicer(plan);
   Pieces pieces;
-  walk(inline_params, plan, pieces);
+  std::uint32_t slices = 0;
+  for (Slice slice; slicer.next(slice); ++slices) {
+    ASSERT_LE(payload_bytes(plan, slice), kLargest);
+    Params<kLargest> params;
+    params.args = make_args(plan, slice, launch);
+    write_payload(plan, slice, params.payload);
+    walk(params, plan, pieces);
+  }
+  EXPECT_EQ(slices, launches(plan));
   EXPECT_EQ(joined(pieces, plan.row_bytes), expected(plan));
-  // The same through memory.
-  std::vector<std::uint64_t> memory(payload_bytes(plan) / 8);
-  write_payload(plan, memory.data());
-  Params<0> params;
-  params.args = make_args(plan, launch, {});
-  params.args.payload = memory.data();
-  Pieces through_memory;
-  walk(params, plan, through_memory);
-  EXPECT_EQ(through_memory, pieces);
 }
 
 TEST(CopyArgs, EveryRowOnceWhateverTheLaunch) {
@@ -125,29 +123,66 @@ TEST(CopyArgs, EveryRowOnceWhateverTheLaunch) {
       }
 }
 
-TEST(CopyArgs, PayloadHoldsTablesOnlyWhereNeeded) {
-  Case c{64, {{0, 0, 10}}, 4, true, true};
-  EXPECT_EQ(payload_bytes(make(c)), 10u * 8);
-  c.even_source = false;
-  EXPECT_EQ(payload_bytes(make(c)), (4u + 10) * 8);
-  c.even_target = false;
-  EXPECT_EQ(payload_bytes(make(c)), (4u + 4 + 10) * 8);
+TEST(CopyArgs, LongListsGoInSeveralLaunches) {
+  Launch launch;
+  launch.ctas = 3;
+  launch.threads = 64;
+  launch.group = 32;
+  // Runs longer and shorter than a slice, and tables that leave less room for ids.
+  const std::vector<plan::Run> runs = {{0, 5000, 4500}, {4600, 0, 1}, {5000, 12000, 7000}};
+  for (const auto& [even, planes, count] :
+       {std::tuple{true, 2u, 3u}, std::tuple{false, 2u, 3u}, std::tuple{false, 1500u, 8u}}) {
+    const Case c{16, planes > 2 ? std::vector<plan::Run>{{3, 9, 9000}} : runs, planes, even, even};
+    if (planes <= 2) expect_every_row_once(make(c), launch);
+    EXPECT_EQ(launches(make(c)), count);
+  }
 }
 
-TEST(CopyArgs, FourThousandPairsFitTheParameters) {
-  EXPECT_EQ(payload_bytes(make({64, {{0, 0, 4000}}, 40, true, true})), kMaxInlineBytes);
+TEST(CopyArgs, SlicesAreOfNearlyEqualSize) {
+  const plan::Plan plan = make({64, {{0, 0, 8001}}, 40, true, true});
+  Slicer slicer(plan);
+  Slice slice;
+  std::vector<std::uint32_t> sizes;
+  while (slicer.next(slice)) sizes.push_back(slice.blocks);
+  EXPECT_EQ(sizes, (std::vector<std::uint32_t>{2667, 2667, 2667}));
+}
+
+TEST(CopyArgs, PayloadHoldsTablesOnlyWhereNeeded) {
+  Case c{64, {{0, 0, 10}}, 4, true, true};
+  const Slice all{0, 4, 10, 0, 0};
+  EXPECT_EQ(payload_bytes(make(c), all), 10u * 8);
+  c.even_source = false;
+  EXPECT_EQ(payload_bytes(make(c), all), (4u + 10) * 8);
+  c.even_target = false;
+  EXPECT_EQ(payload_bytes(make(c), all), (4u + 4 + 10) * 8);
+}
+
+TEST(CopyArgs, FourThousandPairsAreOneLaunch) {
+  EXPECT_EQ(launches(make({64, {{0, 0, 4000}}, 40, true, true})), 1u);
+  EXPECT_EQ(launches(make({64, {{0, 0, 4001}}, 40, true, true})), 2u);
+}
+
+TEST(CopyArgs, TicketsFollowOneAnotherAndWrap) {
+  Control control;
+  control.ticket = kMaxTicket;
+  EXPECT_EQ(make_control(control, 0).go, kMaxTicket << 2 | 1);
+  EXPECT_EQ(make_control(control, 1).go, 1u << 2 | 1);
+  EXPECT_EQ(make_control(control, 2).stop, 2u << 2 | 2);
+  EXPECT_EQ(make_control(control, 0).handshake, 0u);
+  EXPECT_EQ(make_control(control, 1).handshake, 1u);
 }
 
 TEST(CopyArgs, PollsSeldomForSmallChunks) {
   Launch launch;
   launch.chunk_bytes = 65536;
+  const Slice all{0, 2, 64, 0, 0};
   const plan::Plan large = make({65536, {{0, 0, 64}}, 2, true, true});
-  EXPECT_EQ(make_args(large, launch, {}).poll_mask, 3u);
+  EXPECT_EQ(make_args(large, all, launch).poll_mask, 3u);
   launch.family = Family::tma;
   launch.chunk_bytes = 8192;
-  EXPECT_EQ(make_args(large, launch, {}).poll_mask, 31u);
+  EXPECT_EQ(make_args(large, all, launch).poll_mask, 31u);
   launch.family = Family::plain;
-  EXPECT_EQ(make_args(make({512, {{0, 0, 64}}, 2, true, true}), launch, {}).poll_mask, 511u);
+  EXPECT_EQ(make_args(make({512, {{0, 0, 64}}, 2, true, true}), all, launch).poll_mask, 511u);
 }
 
 }  // namespace

@@ -11,22 +11,6 @@
 // Which row a worker copies next. Compiles for the host too, where its test runs.
 namespace kvferry::kernels {
 
-KVFERRY_CURSOR std::uint64_t load_payload(const std::uint64_t* p) {
-#ifdef __CUDA_ARCH__
-  return __ldg(reinterpret_cast<const unsigned long long*>(p));
-#else
-  return *p;
-#endif
-}
-
-template <std::size_t kBytes>
-KVFERRY_CURSOR std::uint64_t payload_word(const Params<kBytes>& p, std::uint32_t i) {
-  if constexpr (kBytes == 0)
-    return load_payload(p.args.payload + i);
-  else
-    return p.payload[i];
-}
-
 // A worker's way through its items. The ids of the next item are fetched one step ahead.
 template <std::size_t kBytes>
 class Cursor {
@@ -37,7 +21,7 @@ class Cursor {
     chunk_ = worker - row * a.chunks;
     plane_ = row / a.blocks;
     block_ = row - plane_ * a.blocks;
-    pair_ = payload_word(p_, a.pairs + block_);
+    pair_ = p_.payload[a.pairs + block_];
   }
 
   KVFERRY_CURSOR void advance() {
@@ -55,7 +39,7 @@ class Cursor {
       carry = 1;
     }
     plane_ += a.step_plane + carry;
-    pair_ = payload_word(p_, a.pairs + block_);
+    pair_ = p_.payload[a.pairs + block_];
   }
 
   KVFERRY_CURSOR const std::uint8_t* source() const {
@@ -72,8 +56,8 @@ class Cursor {
 
  private:
   KVFERRY_CURSOR std::uint64_t address(const SideArgs& side, std::uint32_t id) const {
-    const std::uint64_t plane = side.even != 0 ? side.base + plane_ * side.plane_stride
-                                               : payload_word(p_, side.table + plane_);
+    const std::uint64_t plane =
+        side.even != 0 ? side.base + plane_ * side.plane_stride : p_.payload[side.table + plane_];
     return plane + id * side.block_stride +
            static_cast<std::uint64_t>(chunk_) * p_.args.chunk_bytes;
   }

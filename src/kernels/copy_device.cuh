@@ -7,7 +7,7 @@
 namespace kvferry::kernels {
 
 // Called by the first thread of a CTA before any work: whether to stop at once.
-__device__ __forceinline__ bool aborted_at_start(const CopyArgs& a) {
+__device__ __forceinline__ bool aborted_at_start(const ControlArgs& a) {
   if (a.handshake == 0) return false;
   if (blockIdx.x == 0) {
     // One half of Dekker's handshake; abort() on the host has the other. Either we see `abort`, or
@@ -31,13 +31,14 @@ __device__ __forceinline__ bool aborted_at_start(const CopyArgs& a) {
 // shared memory, without a barrier: it does not matter which item they stop at.
 class AbortPoll {
  public:
-  __device__ __forceinline__ AbortPoll(const CopyArgs& a, bool mine, volatile std::uint32_t* flag)
+  __device__ __forceinline__ AbortPoll(const ControlArgs& a, std::uint32_t mask, bool mine,
+                                       volatile std::uint32_t* flag)
       : first_(blockIdx.x == 0),
         word_(first_ ? &a.words->abort : a.relay),
         relay_(a.relay),
         stop_(a.stop),
         flag_(flag),
-        mask_(a.poll_mask),
+        mask_(mask),
         mine_(mine) {}
 
   // Before item k: asks, unless the answer would come when all is done and only delay the end.

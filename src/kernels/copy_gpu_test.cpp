@@ -62,8 +62,6 @@ class Copies : public testing::Test {
     cudaFree(target_);
     if (words_ != nullptr) cudaFreeHost(words_);
     cudaFree(relay_);
-    cudaFreeHost(pinned_);
-    cudaFree(device_ids_);
   }
 
   plan::Plan make(const Layout& l, std::uint32_t ids, unsigned seed) {
@@ -110,19 +108,10 @@ class Copies : public testing::Test {
               p.row_bytes);
   }
 
-  Staging staging(const plan::Plan& p) {
-    const std::size_t bytes = payload_bytes(p);
-    if (bytes <= kMaxInlineBytes) return {};
-    cudaFreeHost(pinned_);
-    cudaFree(device_ids_);
-    EXPECT_EQ(cudaHostAlloc(&pinned_, bytes, cudaHostAllocMapped), cudaSuccess);
-    EXPECT_EQ(cudaMalloc(&device_ids_, bytes), cudaSuccess);
-    return {static_cast<std::byte*>(pinned_), static_cast<std::byte*>(device_ids_)};
-  }
-
   void launch(const plan::Plan& p, const Launch& l, bool handshake = false) {
-    const Control control{words_, relay_, ++ticket_, handshake};
-    ok(static_cast<cudaError_t>(launch_copy(p, l, control, staging(p), stream_)));
+    const Control control{words_, relay_, ticket_ + 1, handshake};
+    ticket_ += launches(p);
+    ok(static_cast<cudaError_t>(launch_copy(p, l, control, stream_)));
   }
 
   void expect_copied(const plan::Plan& p, const Launch& l, const std::string& what) {
@@ -143,22 +132,19 @@ class Copies : public testing::Test {
   }
 
   static Launch shape(Family family, std::uint32_t ctas, std::uint32_t chunk,
-                      std::uint32_t group = 128, std::uint32_t unroll = 4) {
+                      std::uint32_t group = 128) {
     Launch l;
     l.family = family;
     l.ctas = ctas;
     l.threads = family == Family::tma ? kTmaThreads : 256;
-    l.group = family == Family::tma ? 32 : group;
+    l.group = family == Family::plain ? group : std::min(group, 32u);
     l.chunk_bytes = chunk;
-    l.unroll = unroll;
     return l;
   }
 
   bool has_tma_ = false;
   std::byte* source_ = nullptr;
   std::byte* target_ = nullptr;
-  void* pinned_ = nullptr;
-  void* device_ids_ = nullptr;
   cudaStream_t stream_ = nullptr;
   Words* words_ = nullptr;
   std::uint32_t* relay_ = nullptr;
@@ -170,8 +156,8 @@ TEST_F(Copies, PlainRows) {
   for (const std::uint64_t row : {16u, 48u, 512u, 1040u, 8192u, 18432u, 65536u, 131088u}) {
     const Layout l{row, 40, 5, row == 512 ? 64u : 0u, 0, 0, 0, true};
     const auto p = make(l, 33, 7);
-    expect_copied(p, shape(Family::plain, 3, 8192, 8, 4), "few CTAs");
-    expect_copied(p, shape(Family::plain, 264, 65536, 256, 8), "many CTAs");
+    expect_copied(p, shape(Family::plain, 3, 8192, 8), "few CTAs");
+    expect_copied(p, shape(Family::plain, 264, 65536, 256), "many CTAs");
   }
 }
 
@@ -204,8 +190,9 @@ TEST_F(Copies, GenericEdgesOfChunks) {
 }
 
 TEST_F(Copies, ListsOfEveryLength) {
-  // The classes of payload: 1 KiB, 6 KiB, 32,000 bytes, and past the kernel parameters.
-  for (const std::uint32_t ids : {1u, 127u, 128u, 129u, 700u, 768u, 769u, 3900u, 4001u, 9000u})
+  // The classes of payload, 1 to 32,000 bytes, and lists that take several launches.
+  for (const std::uint32_t ids :
+       {1u, 127u, 128u, 129u, 700u, 768u, 769u, 1900u, 1921u, 3900u, 4001u, 9000u})
     for (const bool even : {true, false}) {
       const Layout l{256, 9000, 11, 0, 0, 0, 0, even};
       const auto p = make(l, ids, ids);
@@ -213,6 +200,27 @@ TEST_F(Copies, ListsOfEveryLength) {
       expect_copied(p, shape(Family::generic, 17, 128, 8), "generic");
       if (has_tma_) expect_copied(p, shape(Family::tma, 24, 8192), "tma");
     }
+}
+
+TEST_F(Copies, PackedCopiesCanBeStartedAgain) {
+  for (const std::uint32_t ids : {64u, 4500u}) {
+    const Layout l{256, 5000, 11, 0, 0, 0, 0, true};
+    const auto p = make(l, ids, ids);
+    const PackedCopy packed(p, shape(Family::plain, 132, 65536, 16));
+    EXPECT_EQ(packed.launches(), launches(p));
+    std::vector<unsigned char> got(kBytes), wanted(kBytes, 0xCD);
+    naive(p, wanted);
+    for (int round = 0; round < 3; ++round) {
+      *words_ = Words();
+      ok(cudaMemset(target_, 0xCD, kBytes));
+      ok(cudaDeviceSynchronize());
+      ok(static_cast<cudaError_t>(packed.start({words_, relay_, ticket_ + 1, true}, stream_)));
+      ticket_ += packed.launches();
+      ok(cudaStreamSynchronize(stream_));
+      ok(cudaMemcpy(got.data(), target_, kBytes, cudaMemcpyDeviceToHost));
+      EXPECT_EQ(got, wanted);
+    }
+  }
 }
 
 TEST_F(Copies, RunsAreExpanded) {

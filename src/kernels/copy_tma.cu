@@ -49,7 +49,7 @@ class Ring {
 };
 
 template <std::size_t kBytes>
-__device__ __forceinline__ void run(const Params<kBytes>& p, Ring<kBytes>& ring, AbortPoll& poll,
+__device__ __forceinline__ void run(Words* words, Ring<kBytes>& ring, AbortPoll& poll,
                                     std::uint64_t items, const volatile std::uint32_t& stop) {
   std::uint64_t loaded = 0;
   for (; loaded < kAhead && loaded < items && stop == 0; ++loaded) ring.load_next();
@@ -60,7 +60,7 @@ __device__ __forceinline__ void run(const Params<kBytes>& p, Ring<kBytes>& ring,
         ring.await_next();
         ring.pass();
       }
-      ptx::store_system(&p.args.words->stopped, 1);
+      ptx::store_system(&words->stopped, 1);
       break;
     }
     poll.ask(k, items);
@@ -80,12 +80,13 @@ __device__ __forceinline__ void run(const Params<kBytes>& p, Ring<kBytes>& ring,
 
 template <std::size_t kBytes>
 __global__ void __launch_bounds__(kTmaThreads, 1)
-    copy_tma(const __grid_constant__ Params<kBytes> p) {
+    copy_tma(const __grid_constant__ Params<kBytes> p,
+             const __grid_constant__ ControlArgs control) {
 #if __CUDA_ARCH__ >= 900
   extern __shared__ __align__(128) unsigned char stages[];
   __shared__ std::uint64_t full[kTmaRings * kTmaStages];
   __shared__ volatile std::uint32_t stop;
-  if (threadIdx.x == 0) stop = aborted_at_start(p.args) ? 1 : 0;
+  if (threadIdx.x == 0) stop = aborted_at_start(control) ? 1 : 0;
   __syncthreads();
   // One lane of each warp drives a ring; the copies themselves need no threads.
   if (threadIdx.x % 32 != 0) return;
@@ -95,8 +96,8 @@ __global__ void __launch_bounds__(kTmaThreads, 1)
   if (items == 0) return;
   Ring<kBytes> ring(p, worker, stages + index * kTmaStages * kTmaStageBytes,
                     full + index * kTmaStages);
-  AbortPoll poll(p.args, index == 0, &stop);
-  run(p, ring, poll, items, stop);
+  AbortPoll poll(control, p.args.poll_mask, index == 0, &stop);
+  run(control.words, ring, poll, items, stop);
 #endif
 }
 
@@ -104,10 +105,10 @@ __global__ void __launch_bounds__(kTmaThreads, 1)
 
 const void* tma_kernel(std::uint32_t payload_class) {
   switch (payload_class) {
-    case 1: return reinterpret_cast<const void*>(&copy_tma<kSmallPayload>);
-    case 2: return reinterpret_cast<const void*>(&copy_tma<kMediumPayload>);
-    case 3: return reinterpret_cast<const void*>(&copy_tma<kLargePayload>);
-    default: return reinterpret_cast<const void*>(&copy_tma<0>);
+    case 0: return reinterpret_cast<const void*>(&copy_tma<kPayloadBytes[0]>);
+    case 1: return reinterpret_cast<const void*>(&copy_tma<kPayloadBytes[1]>);
+    case 2: return reinterpret_cast<const void*>(&copy_tma<kPayloadBytes[2]>);
+    default: return reinterpret_cast<const void*>(&copy_tma<kPayloadBytes[3]>);
   }
 }
 

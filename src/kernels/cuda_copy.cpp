@@ -1,59 +1,60 @@
 #include <cuda_runtime_api.h>
 
+#include <cstring>
+#include <memory>
+
 #include "kernels/copy.hpp"
 #include "kernels/copy_args.hpp"
 
 namespace kvferry::kernels {
 namespace {
 
-const void* kernel_of(const Launch& launch, std::uint32_t payload_class) {
-  switch (launch.family) {
-    case Family::plain: return plain_kernel(launch.unroll, payload_class);
+const void* kernel_of(Family family, std::uint32_t payload_class) {
+  switch (family) {
+    case Family::plain: return plain_kernel(payload_class);
     case Family::tma: return tma_kernel(payload_class);
     case Family::generic: return generic_kernel(payload_class);
   }
   return nullptr;
 }
 
-cudaError_t launch_with(const Launch& launch, std::uint32_t payload_class, void* params,
-                        void* stream) {
+std::uint32_t class_of(std::size_t payload) {
+  std::uint32_t c = 0;
+  while (kPayloadBytes[c] < payload) ++c;
+  return c;
+}
+
+struct Grid {
+  const void* kernel = nullptr;
+  std::uint32_t ctas = 0, threads = 0, shared_bytes = 0;
+};
+Grid grid_of(const Launch& launch, std::uint32_t payload_class) {
   const bool tma = launch.family == Family::tma;
-  void* arguments[] = {params};
-  return cudaLaunchKernel(kernel_of(launch, payload_class), dim3(launch.ctas),
-                          dim3(tma ? kTmaThreads : launch.threads), arguments,
-                          tma ? kTmaSharedBytes : 0, static_cast<cudaStream_t>(stream));
+  return {kernel_of(launch.family, payload_class), launch.ctas, tma ? kTmaThreads : launch.threads,
+          tma ? kTmaSharedBytes : 0};
+}
+
+// `params`: Params of the grid's payload class.
+int start_grid(const Grid& grid, const void* params, ControlArgs control, void* stream) {
+  void* arguments[] = {const_cast<void*>(params), &control};
+  return cudaLaunchKernel(grid.kernel, dim3(grid.ctas), dim3(grid.threads), arguments,
+                          grid.shared_bytes, static_cast<cudaStream_t>(stream));
 }
 
 template <std::size_t kBytes>
-cudaError_t launch_inline(const plan::Plan& plan, const Launch& launch, const CopyArgs& args,
-                          std::uint32_t payload_class, void* stream) {
+int launch_slice(const plan::Plan& plan, const Slice& slice, const Launch& launch,
+                 std::uint32_t payload_class, const ControlArgs& control, void* stream) {
   Params<kBytes> params;
-  params.args = args;
-  write_payload(plan, params.payload);
-  return launch_with(launch, payload_class, &params, stream);
-}
-
-cudaError_t launch_through_memory(const plan::Plan& plan, const Launch& launch, CopyArgs args,
-                                  const Staging& staging, std::size_t bytes, void* stream) {
-  if (staging.pinned == nullptr || staging.device == nullptr) return cudaErrorInvalidValue;
-  write_payload(plan, reinterpret_cast<std::uint64_t*>(staging.pinned));
-  const cudaError_t uploaded =
-      cudaMemcpyAsync(staging.device, staging.pinned, bytes, cudaMemcpyHostToDevice,
-                      static_cast<cudaStream_t>(stream));
-  if (uploaded != cudaSuccess) return uploaded;
-  args.payload = reinterpret_cast<const std::uint64_t*>(staging.device);
-  Params<0> params;
-  params.args = args;
-  return launch_with(launch, 0, &params, stream);
+  params.args = make_args(plan, slice, launch);
+  write_payload(plan, slice, params.payload);
+  return start_grid(grid_of(launch, payload_class), &params, control, stream);
 }
 
 }  // namespace
 
 int prepare_device(bool with_tma) {
   for (std::uint32_t payload_class = 0; payload_class < kPayloadClasses; ++payload_class) {
-    const void* kernels[] = {plain_kernel(4, payload_class), plain_kernel(8, payload_class),
-                             generic_kernel(payload_class)};
-    for (const void* kernel : kernels) {
+    for (const void* kernel : {plain_kernel(payload_class), generic_kernel(payload_class)}) {
       cudaFuncAttributes loaded;
       if (const cudaError_t e = cudaFuncGetAttributes(&loaded, kernel); e != cudaSuccess) return e;
     }
@@ -67,13 +68,54 @@ int prepare_device(bool with_tma) {
 }
 
 int launch_copy(const plan::Plan& plan, const Launch& launch, const Control& control,
-                const Staging& staging, void* stream) {
-  const CopyArgs args = make_args(plan, launch, control);
-  const std::size_t bytes = payload_bytes(plan);
-  if (bytes <= kSmallPayload) return launch_inline<kSmallPayload>(plan, launch, args, 1, stream);
-  if (bytes <= kMediumPayload) return launch_inline<kMediumPayload>(plan, launch, args, 2, stream);
-  if (bytes <= kLargePayload) return launch_inline<kLargePayload>(plan, launch, args, 3, stream);
-  return launch_through_memory(plan, launch, args, staging, bytes, stream);
+                void* stream) {
+  Slicer slicer(plan);
+  Slice slice;
+  int error = cudaSuccess;
+  for (std::uint32_t i = 0; error == cudaSuccess && slicer.next(slice); ++i) {
+    const ControlArgs c = make_control(control, i);
+    switch (const std::uint32_t k = class_of(payload_bytes(plan, slice)); k) {
+      case 0: error = launch_slice<kPayloadBytes[0]>(plan, slice, launch, k, c, stream); break;
+      case 1: error = launch_slice<kPayloadBytes[1]>(plan, slice, launch, k, c, stream); break;
+      case 2: error = launch_slice<kPayloadBytes[2]>(plan, slice, launch, k, c, stream); break;
+      default: error = launch_slice<kPayloadBytes[3]>(plan, slice, launch, k, c, stream); break;
+    }
+  }
+  return error;
+}
+
+// One launch: its grid and, in 64-bit words, the Params of its payload class.
+struct PackedCopy::Part {
+  Grid grid;
+  std::vector<std::uint64_t> params;
+};
+
+PackedCopy::PackedCopy(const plan::Plan& plan, const Launch& launch) {
+  static_assert(sizeof(CopyArgs) % sizeof(std::uint64_t) == 0);
+  constexpr std::size_t kArgsWords = sizeof(CopyArgs) / sizeof(std::uint64_t);
+  Slicer slicer(plan);
+  for (Slice slice; slicer.next(slice);) {
+    const std::uint32_t k = class_of(payload_bytes(plan, slice));
+    Part part{grid_of(launch, k), {}};
+    // All of the parameters are read by the launch, used or not.
+    part.params.resize(kArgsWords + kPayloadBytes[k] / sizeof(std::uint64_t));
+    const CopyArgs args = make_args(plan, slice, launch);
+    std::memcpy(part.params.data(), &args, sizeof args);
+    write_payload(plan, slice, part.params.data() + kArgsWords);
+    parts_.push_back(std::move(part));
+  }
+}
+PackedCopy::~PackedCopy() = default;
+
+std::uint32_t PackedCopy::launches() const noexcept {
+  return static_cast<std::uint32_t>(parts_.size());
+}
+
+int PackedCopy::start(const Control& control, void* stream) const {
+  int error = cudaSuccess;
+  for (std::uint32_t i = 0; error == cudaSuccess && i < launches(); ++i)
+    error = start_grid(parts_[i].grid, parts_[i].params.data(), make_control(control, i), stream);
+  return error;
 }
 
 }  // namespace kvferry::kernels

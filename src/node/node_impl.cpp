@@ -17,7 +17,7 @@ namespace kvferry::detail {
 
 NodeImpl::NodeImpl(NodeOptions options)
     : options_(std::move(options)),
-      paths_(path::make_paths(options_.copy_threads)),
+      paths_(path::make_paths(options_.copy_threads, options_.copy_costs)),
       io_(std::make_unique<asio::io_context>(1)) {
   if (!options_.name.empty() && !wire::is_name(options_.name))
     throw Error(ErrorCode::invalid_argument,

@@ -93,6 +93,6 @@ class Path {
 };
 
 // Every path of this build, best first: the one table where builds differ.
-std::vector<std::unique_ptr<Path>> make_paths(unsigned copy_threads);
+std::vector<std::unique_ptr<Path>> make_paths(unsigned copy_threads, const CopyCosts& costs);
 
 }  // namespace kvferry::path

@@ -4,9 +4,9 @@
 
 namespace kvferry::path {
 
-std::vector<std::unique_ptr<Path>> make_paths(unsigned copy_threads) {
+std::vector<std::unique_ptr<Path>> make_paths(unsigned copy_threads, const CopyCosts& costs) {
   std::vector<std::unique_ptr<Path>> paths;
-  paths.push_back(std::make_unique<CudaIpcPath>());
+  paths.push_back(std::make_unique<CudaIpcPath>(costs));
   paths.push_back(std::make_unique<HostShmPath>(copy_threads));
   return paths;
 }

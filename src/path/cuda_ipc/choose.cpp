@@ -11,45 +11,21 @@ namespace {
 using kernels::Family;
 using kernels::Launch;
 
-// What a method costs: start-up, then bytes, then a gap between the engine's copies. Measured on
-// 2 x H200 from call to done, scattered blocks of 64 KiB in 40 layers (probes ce2d, sweep, hostgpu,
-// vmm_probe; bench_cuda_copy repeats them).
-struct Cost {
-  double start_us;
-  double gb_per_s;
-  double gap_us;
-  double us(double bytes, double copies) const {
-    return start_us + bytes / (gb_per_s * 1e3) + (copies > 1 ? (copies - 1) * gap_us : 0);
-  }
-};
-
-// NVLink: 1 copy of 2.5 MiB 14.9 us, 64 of them 674 us, contiguous 389 GB/s.
-constexpr Cost kPeerEngine{8.3, 390, 3.6};
-// NVLink: 2.5 MiB 18-19 us, 160 MiB 463 us.
-constexpr Cost kPeerKernel{11.8, 370, 0};
-// One GPU, one contiguous piece: 160 MiB 88-92 us. It is a kernel of the driver's.
-constexpr Cost kSameFlatEngine{7.0, 1980, 3.0};
-// One GPU, 2D: 64 copies 326 us; one of 2.5 MiB 10.7 us alone, but 24 us between other work, where
-// the kernel takes 18 (bench_cuda_copy, 2 x H200).
-constexpr Cost kSame2dEngine{20.0, 700, 5.1};
-// One GPU: 2.5 MiB 11.5 us, 160 MiB 98-102 us.
-constexpr Cost kSameKernel{10.0, 1820, 0};
-// PCIe 5: 160 MiB in 64 copies 3252 us in, 3517 us out; contiguous 55 GB/s.
-constexpr Cost kHostEngine{12, 55, 5.0};
-// PCIe 5: scattered 51-52.4 GB/s, also from 16 CTAs.
-constexpr Cost kHostKernel{14, 51.5, 0};
-
-// With few SMs of the one GPU, rows from here on go by plain vectors (64 KiB: 711 against 460 GB/s
-// from 16 CTAs, sweep on 2 x H200).
-constexpr std::uint64_t kPlainRowBytes = 32768;
 // On one GPU, transfers from here on go by bulk copies of every SM: after other work, with cold
 // caches and translations, they take 102.4 us for 160 MiB where the best plain shape takes 105 and
 // the usual ones 107 to 110, since they keep more bytes in flight (bench_cuda_copy --sweep, H200).
 // Smaller ones end before that matters.
 constexpr std::uint64_t kBulkBytes = 8u << 20;
-// The plain shape with all SMs: 4 CTAs an SM of 512 threads, 64 threads a chunk of 8 KiB, 8 loads
-// in flight; over NVLink the best of 200 or within 0.5 % of it (same sweep).
-constexpr std::uint32_t kFullCtasPerSm = 4, kFullThreads = 512, kFullUnroll = 8, kFullChunk = 8192;
+// The plain shape with all SMs: 4 CTAs an SM of 512 threads; over NVLink the best of 200 or within
+// 0.5 % of it (same sweep). A warp takes a chunk in passes of 8 loads a thread, so chunks are whole
+// passes: rows of 12 KiB in chunks of 6 reached 87 %, in one 95 %.
+constexpr std::uint32_t kFullCtasPerSm = 4, kFullThreads = 512;
+constexpr std::uint32_t kPassBytes = 32 * kernels::kLoadsInFlight * 16, kFullChunk = 4 * kPassBytes;
+// Where a row is cut: what crosses NVLink goes in packets of up to 128 bytes, and pieces that begin
+// within one cost 25 % (rows of 20 and of 36 KiB: 72 % against 95 %).
+constexpr std::uint32_t kCut = 128;
+// On one GPU stages a little short of 8 KiB are 1 % faster (same sweep).
+constexpr std::uint32_t kSameGpuStageBytes = 7168;
 // Below this a bulk copy moves too little for its cost; groups of threads take a row each.
 constexpr std::uint64_t kTmaRowBytes = 2048;
 // CTAs that fill NVLink 4 by TMA: 24 reach 93-94 %, 16 reach 93 %. NVLink 5 has twice the rate.
@@ -57,31 +33,34 @@ constexpr std::uint32_t kPeerTmaCtas = 24;
 // Enough to fill PCIe 5; more only take SMs from others.
 constexpr std::uint32_t kHostCtas = 32;
 
-Cost engine_cost(const ChooseInput& in) {
-  if (in.link == Link::peer) return kPeerEngine;
-  if (in.link == Link::host) return kHostEngine;
-  return in.engine_flat ? kSameFlatEngine : kSame2dEngine;
+const CopyCost& engine_cost(const ChooseInput& in) {
+  const CopyCosts& c = *in.costs;
+  if (in.link == Link::peer) return c.peer_engine;
+  if (in.link == Link::host) return c.host_engine;
+  return in.engine_flat ? c.same_gpu_flat_engine : c.same_gpu_engine;
 }
-Cost kernel_cost(const ChooseInput& in) {
-  if (in.link == Link::peer) return kPeerKernel;
-  return in.link == Link::host ? kHostKernel : kSameKernel;
+const CopyCost& kernel_cost(const ChooseInput& in) {
+  const CopyCosts& c = *in.costs;
+  if (in.link == Link::peer) return c.peer_kernel;
+  return in.link == Link::host ? c.host_kernel : c.same_gpu_kernel;
 }
 
 std::uint32_t within(std::uint32_t ctas, const ChooseInput& in) {
   return std::max(1u, in.max_sms == 0 ? ctas : std::min(ctas, in.max_sms));
 }
 
-// Equal chunks of at most `most` bytes that are multiples of 16, so that no chunk is a sliver.
-std::uint32_t even_chunk(std::uint64_t row_bytes, std::uint64_t most) {
+// Nearly equal chunks of at most `most` bytes that are multiples of `unit`, so that none is a
+// sliver. Requires: most is a multiple of unit.
+std::uint32_t even_chunk(std::uint64_t row_bytes, std::uint64_t most, std::uint64_t unit) {
   const std::uint64_t chunks = (row_bytes + most - 1) / most;
   const std::uint64_t chunk = (row_bytes + chunks - 1) / chunks;
-  return static_cast<std::uint32_t>((chunk + 15) / 16 * 16);
+  return static_cast<std::uint32_t>((chunk + unit - 1) / unit * unit);
 }
 
-// Threads for one chunk: enough that each has `unroll` vectors of it.
-std::uint32_t group_for(std::uint32_t chunk_bytes, std::uint32_t unroll, std::uint32_t threads) {
-  const std::uint32_t wanted = std::max(1u, chunk_bytes / (16 * unroll));
-  return std::clamp(std::bit_floor(wanted), 8u, threads);
+// Threads for one chunk: enough that each has all its loads in it.
+std::uint32_t group_for(std::uint32_t chunk_bytes, std::uint32_t most) {
+  const std::uint32_t wanted = std::max(1u, chunk_bytes / (16 * kernels::kLoadsInFlight));
+  return std::clamp(std::bit_floor(wanted), 8u, most);
 }
 
 bool tma_possible(const ChooseInput& in) {
@@ -95,7 +74,9 @@ Launch tma_launch(const ChooseInput& in) {
   l.family = Family::tma;
   l.threads = kernels::kTmaThreads;
   l.group = 32;
-  l.chunk_bytes = even_chunk(in.row_bytes, kernels::kTmaStageBytes);
+  const bool same = in.link == Link::same_gpu;
+  const std::uint32_t stage = same ? kSameGpuStageBytes : kernels::kTmaStageBytes;
+  l.chunk_bytes = even_chunk(in.row_bytes, stage, kCut);
   std::uint32_t ctas = in.sm_count;
   if (in.link == Link::peer) {
     const std::uint32_t full = in.compute_major >= 10 ? 2 * kPeerTmaCtas : kPeerTmaCtas;
@@ -110,30 +91,18 @@ Launch tma_launch(const ChooseInput& in) {
 Launch vector_launch(const ChooseInput& in, Family family) {
   Launch l;
   l.family = family;
-  l.unroll = 4;
-  std::uint64_t most = 65536;
-  std::uint32_t ctas = 0;
-  if (in.link == Link::host) {
-    l.threads = 512;
-    l.unroll = 8;
-    ctas = kHostCtas;
-  } else {
-    l.threads = kFullThreads;
-    l.unroll = kFullUnroll;
-    ctas = kFullCtasPerSm * in.sm_count;
-    most = in.max_sms == 0 ? kFullChunk : 65536;
-  }
-  if (in.max_sms != 0 && in.link != Link::host) {
-    // One large CTA an SM: the fewer SMs, the more loads each needs in flight.
-    l.threads = 1024;
-    l.unroll = in.link == Link::peer ? 8 : 4;
-  }
-  l.ctas = within(ctas, in);
-  // Small transfers: smaller chunks, so that every CTA has some.
-  const std::uint64_t share = std::max<std::uint64_t>(1, in.bytes() / (4ull * l.ctas));
-  most = std::clamp<std::uint64_t>(std::bit_floor(share), 8192, most);
-  l.chunk_bytes = even_chunk(in.row_bytes, most);
-  l.group = group_for(l.chunk_bytes, l.unroll, l.threads);
+  const bool host = in.link == Link::host, budget = in.max_sms != 0;
+  // One large CTA an SM where SMs are few: the fewer, the more loads each needs in flight.
+  l.threads = budget && !host ? 1024 : kFullThreads;
+  l.ctas = within(host ? kHostCtas : kFullCtasPerSm * in.sm_count, in);
+  // Small transfers: smaller chunks, so that every worker has some.
+  const bool wide = host || budget;
+  const std::uint64_t workers = std::uint64_t{l.ctas} * (wide ? 4 : l.threads / 32);
+  const std::uint64_t share = std::bit_floor(std::max<std::uint64_t>(1, in.bytes() / workers));
+  const std::uint64_t most =
+      std::clamp<std::uint64_t>(share, kPassBytes, wide ? 65536 : kFullChunk);
+  l.chunk_bytes = even_chunk(in.row_bytes, most, in.row_bytes > most ? kPassBytes : 16);
+  l.group = group_for(l.chunk_bytes, wide && family == Family::plain ? l.threads : 32);
   return l;
 }
 
@@ -143,7 +112,7 @@ Launch kernel_launch(const ChooseInput& in) {
   // Over a link a few SMs of bulk copies pull as much as all of them do and leave the rest to
   // others; pushing, they lose 3 % (bench_cuda_copy).
   const bool over_link = budget || !in.writes_remote;
-  const bool on_one_gpu = budget ? in.row_bytes < kPlainRowBytes : in.bytes() >= kBulkBytes;
+  const bool on_one_gpu = budget || in.bytes() >= kBulkBytes;
   const bool tma = in.link == Link::peer ? over_link : on_one_gpu;
   return tma && tma_possible(in) ? tma_launch(in) : vector_launch(in, Family::plain);
 }

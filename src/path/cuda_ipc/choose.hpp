@@ -4,6 +4,7 @@
 #include <string>
 
 #include "kernels/copy.hpp"
+#include "kvferry/copy_costs.hpp"
 #include "kvferry/transfer.hpp"
 #include "plan/plan.hpp"
 
@@ -11,6 +12,8 @@ namespace kvferry::path {
 
 // What lies between the two pools, seen from the GPU that copies.
 enum class Link : std::uint8_t { same_gpu, peer, host };
+
+inline constexpr CopyCosts kDefaultCosts{};
 
 // All that the choice of a method depends on.
 struct ChooseInput {
@@ -21,6 +24,7 @@ struct ChooseInput {
   std::uint64_t engine_copies = 0;
   bool engine_flat = false;  // each of them is one contiguous piece
   Link link = Link::same_gpu;
+  const CopyCosts* costs = &kDefaultCosts;  // borrowed
   int compute_major = 9;
   std::uint32_t sm_count = 132;
   std::uint32_t shared_bytes = 232448;  // per CTA, opted in

@@ -58,10 +58,38 @@ TEST(Choose, AllSmsArePlainVectorsInChunks) {
     EXPECT_EQ(launch.family, Family::plain);
     EXPECT_EQ(launch.ctas, 528u);
     EXPECT_EQ(launch.threads, 512u);
-    EXPECT_EQ(launch.group, 64u);
-    EXPECT_EQ(launch.unroll, 8u);
-    EXPECT_EQ(launch.chunk_bytes, 8192u);
+    EXPECT_EQ(launch.group, 32u);
   }
+  EXPECT_EQ(choose(push).launch.chunk_bytes, 16384u);
+  EXPECT_EQ(choose(small).launch.chunk_bytes, 4096u);
+}
+
+// Pieces that begin within a packet cost a quarter of NVLink; a pass with idle threads a tenth.
+TEST(Choose, RowsAreCutAtPacketsAndPasses) {
+  for (const Link link : {Link::same_gpu, Link::peer})
+    for (const bool push : {false, true})
+      for (const std::uint64_t row : {12288u, 20480u, 36864u, 49152u, 69632u, 147456u}) {
+        ChooseInput in =
+            scattered(link, static_cast<std::uint32_t>((160ull << 20) / 40 / row), row);
+        in.copy = CopyMethod::kernel;
+        in.writes_remote = push;
+        const auto l = choose(in).launch;
+        EXPECT_EQ(l.chunk_bytes % 128, 0u) << row;
+        if (l.family == Family::plain && l.chunk_bytes < row) {
+          EXPECT_EQ(l.chunk_bytes % (l.group * kernels::kLoadsInFlight * 16), 0u) << row;
+        }
+      }
+}
+
+TEST(Choose, CostsDecide) {
+  CopyCosts costs;
+  costs.peer_engine.start_us = 1000;
+  ChooseInput in = scattered(Link::peer, 1);
+  in.costs = &costs;
+  EXPECT_FALSE(choose(in).engine);
+  costs.peer_kernel.start_us = 2000;
+  EXPECT_TRUE(choose(in).engine);
+  EXPECT_GT(choose(in).expected_us, 1000);
 }
 
 TEST(Choose, OneGpuIsBulkCopiesOfEverySm) {

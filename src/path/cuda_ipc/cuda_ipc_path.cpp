@@ -98,7 +98,7 @@ bool is_one_allocation(const std::vector<memory::RegionOffer>& regions) {
 
 }  // namespace
 
-CudaIpcPath::CudaIpcPath() : impl_(std::make_unique<Impl>()) {}
+CudaIpcPath::CudaIpcPath(const CopyCosts& costs) : costs_(costs), impl_(std::make_unique<Impl>()) {}
 CudaIpcPath::~CudaIpcPath() = default;
 
 PathVerdict CudaIpcPath::judge(const detail::PoolImpl& local, const RemoteEnd& remote) const {
@@ -149,8 +149,9 @@ std::unique_ptr<Route> CudaIpcPath::open_on(int device, Link link,
   end.map = map_offer(remote, addresses);
   const bool planes_together =
       is_one_allocation(local->regions) && is_one_allocation(remote.offer.regions);
-  return std::make_unique<CudaRoute>(std::move(lane), link, planes_together, map_local(local),
-                                     std::move(end));
+  return std::make_unique<CudaRoute>(
+      CudaRoute::Setup{std::move(lane), link, planes_together, costs_}, map_local(local),
+      std::move(end));
 }
 
 }  // namespace kvferry::path

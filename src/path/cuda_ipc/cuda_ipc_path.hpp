@@ -13,7 +13,7 @@ namespace kvferry::path {
 // does the work; a host pool's is done by the other's.
 class CudaIpcPath final : public Path {
  public:
-  CudaIpcPath();
+  explicit CudaIpcPath(const CopyCosts& costs = {});
   ~CudaIpcPath() override;
   std::string_view name() const noexcept override { return "cuda_ipc"; }
   PathVerdict judge(const detail::PoolImpl& local, const RemoteEnd& remote) const override;
@@ -25,6 +25,7 @@ class CudaIpcPath final : public Path {
   std::unique_ptr<Route> open_on(int device, Link link,
                                  const std::shared_ptr<detail::PoolImpl>& local,
                                  const RemoteEnd& remote);
+  const CopyCosts costs_;
   std::unique_ptr<Impl> impl_;
 };
 

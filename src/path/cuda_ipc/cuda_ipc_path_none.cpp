@@ -6,7 +6,7 @@ namespace kvferry::path {
 
 class CudaIpcPath::Impl {};
 
-CudaIpcPath::CudaIpcPath() = default;
+CudaIpcPath::CudaIpcPath(const CopyCosts& costs) : costs_(costs) {}
 CudaIpcPath::~CudaIpcPath() = default;
 
 PathVerdict CudaIpcPath::judge(const detail::PoolImpl&, const RemoteEnd&) const {

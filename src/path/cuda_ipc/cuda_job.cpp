@@ -101,17 +101,14 @@ void CudaJob::order_after_caller() {
 }
 
 void CudaJob::launch_kernel(const Setup& setup) {
-  kernels::Staging staging;
-  const std::size_t bytes = kernels::payload_bytes(setup.plan);
-  if (bytes > kernels::kMaxInlineBytes) staging = Lane::staging(*slot_, bytes);
   handshake_ = caller_.has_value();
   kernels::Control control;
   control.words = words_;
   control.relay = reinterpret_cast<std::uint32_t*>(slot_->relay.data());
-  control.ticket = slot_->ticket = slot_->ticket % kernels::kMaxTicket + 1;
+  control.ticket = slot_->next_tickets(kernels::launches(setup.plan));
   control.handshake = handshake_;
   cuda::check(static_cast<cudaError_t>(kernels::launch_copy(setup.plan, setup.choice.launch,
-                                                            control, staging, slot_->stream.get())),
+                                                            control, slot_->stream.get())),
               "cannot launch the copy kernel");
 }
 

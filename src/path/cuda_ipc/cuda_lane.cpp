@@ -14,7 +14,6 @@ namespace {
 // Made when a lane opens; more only when more jobs run at once.
 constexpr int kFirstSlots = 4;
 constexpr std::size_t kWordsPerPage = 64;
-constexpr std::size_t kFirstStagingBytes = 256 << 10;
 
 thread_local int restricted_depth = 0;
 
@@ -55,10 +54,7 @@ Lane::Lane(int device) : device_(device), info_(cuda::device_info(device)) {
   cuda::check(static_cast<cudaError_t>(kernels::prepare_device(with_tma)),
               fmt::format("cannot load kvferry's kernels on GPU cuda:{}", device),
               ErrorCode::refused);
-  for (int i = 0; i < kFirstSlots; ++i) {
-    slots_.push_back(make_slot());
-    staging(*slots_.back(), kFirstStagingBytes);
-  }
+  for (int i = 0; i < kFirstSlots; ++i) slots_.push_back(make_slot());
   give_back(take_words());
   poster_ = std::make_unique<EnginePoster>();
 }
@@ -128,15 +124,6 @@ kernels::Words* Lane::take_words() {
 void Lane::give_back(kernels::Words* words) noexcept {
   std::lock_guard lock(mutex_);
   words_.push_back(words);
-}
-
-kernels::Staging Lane::staging(Slot& slot, std::size_t bytes) {
-  if (slot.pinned_ids.size() < bytes) {
-    const std::size_t grown = std::max(bytes, 2 * slot.pinned_ids.size());
-    slot.pinned_ids = cuda::PinnedBuffer::allocate(grown);
-    slot.device_ids = cuda::DeviceBuffer::allocate(grown);
-  }
-  return {slot.pinned_ids.data(), slot.device_ids.data()};
 }
 
 void Lane::make_forks(Slot& slot) {

@@ -28,8 +28,12 @@ struct Slot {
   std::array<cuda::Event, 2> batches;  // the last two batches of engine copies
   cuda::DeviceBuffer relay;            // kernels::Control::relay
   std::uint32_t ticket = 0;            // of its last launch
-  cuda::PinnedBuffer pinned_ids;       // id lists too long for kernel parameters
-  cuda::DeviceBuffer device_ids;
+  // The first of so many numbers for launches that follow one another.
+  std::uint32_t next_tickets(std::uint32_t launches) noexcept {
+    const std::uint32_t first = ticket % kernels::kMaxTicket + 1;
+    ticket = (ticket + launches) % kernels::kMaxTicket;
+    return first;
+  }
 };
 
 // One GPU's streams, events and shared words, made once and used again by every job. Thread-safe;
@@ -55,8 +59,6 @@ class Lane {
 
   EnginePoster& poster() noexcept { return *poster_; }
 
-  // Room for an id list in the slot. Requires: the device is current. Throws: Error{resource}.
-  static kernels::Staging staging(Slot& slot, std::size_t bytes);
   static void make_forks(Slot& slot);
 
  private:

@@ -37,11 +37,11 @@ CudaRoute::Ends::~Ends() {
   }
 }
 
-CudaRoute::CudaRoute(std::shared_ptr<Lane> lane, Link link, bool planes_together, MappedEnd local,
-                     MappedEnd remote)
-    : ends_(std::make_unique<Ends>(std::move(lane), std::move(local), std::move(remote))),
-      link_(link),
-      planes_together_(planes_together) {}
+CudaRoute::CudaRoute(Setup setup, MappedEnd local, MappedEnd remote)
+    : ends_(std::make_unique<Ends>(std::move(setup.lane), std::move(local), std::move(remote))),
+      link_(setup.link),
+      planes_together_(setup.planes_together),
+      costs_(setup.costs) {}
 
 CudaRoute::~CudaRoute() {
   if (!on_restricted_thread()) return;
@@ -70,6 +70,7 @@ std::shared_ptr<Job> CudaRoute::start(plan::Plan plan, const JobOptions& options
   in.engine_copies = engine_copies(plan, setup.cut);
   in.engine_flat = is_flat(plan, setup.cut);
   in.link = link_;
+  in.costs = &costs_;
   in.compute_major = info.compute_major;
   in.sm_count = info.sm_count;
   in.shared_bytes = info.shared_bytes;

@@ -24,9 +24,13 @@ struct MappedEnd {
 // A pair of pools with both ends addressable from one GPU.
 class CudaRoute final : public Route {
  public:
-  // `planes_together`: see cut_for_engine.
-  CudaRoute(std::shared_ptr<Lane> lane, Link link, bool planes_together, MappedEnd local,
-            MappedEnd remote);
+  struct Setup {
+    std::shared_ptr<Lane> lane;
+    Link link = Link::same_gpu;
+    bool planes_together = false;  // see cut_for_engine
+    CopyCosts costs{};
+  };
+  CudaRoute(Setup setup, MappedEnd local, MappedEnd remote);
   ~CudaRoute() override;
 
   const plan::BlockMap& remote() const noexcept override { return ends_->remote.map; }
@@ -46,6 +50,7 @@ class CudaRoute final : public Route {
   std::unique_ptr<Ends> ends_;
   const Link link_;
   const bool planes_together_;
+  const CopyCosts costs_;
 };
 
 }  // namespace kvferry::path
