@@ -1,14 +1,28 @@
 #include <fmt/format.h>
 
+#include <fstream>
+#include <string>
+
 #include "bench/topology.hpp"
 #include "kvferry/pool.hpp"
 #include "memory/cuda_check.hpp"
 #include "memory/cuda_device.hpp"
 #include "memory/gpu_uuid.hpp"
-#include "memory/region.hpp"
+#include "memory/pool_impl.hpp"
 
 namespace kvferry::cli::bench {
 namespace {
+
+// "580.95.05": the first word of the module's own line that is a version.
+std::string module_version() {
+  std::ifstream file("/proc/driver/nvidia/version");
+  for (std::string word; file >> word;) {
+    const bool version = word.find('.') != std::string::npos &&
+                         word.find_first_not_of("0123456789.") == std::string::npos;
+    if (version) return word;
+  }
+  return {};
+}
 
 std::string version_text(int version) {
   return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
@@ -53,7 +67,9 @@ void add_gpus(Machine& machine) {
   int driver = 0, runtime = 0;
   cuda::check(cudaDriverGetVersion(&driver), "cannot ask for the driver's version");
   cuda::check(cudaRuntimeGetVersion(&runtime), "cannot ask for the runtime's version");
-  machine.driver = "CUDA " + version_text(driver);
+  const std::string module = module_version();
+  machine.driver =
+      fmt::format("{}{}CUDA {}", module, module.empty() ? "" : ", ", version_text(driver));
   machine.cuda_runtime = version_text(runtime);
   for (int i = 0; i < count; ++i) {
     cudaDeviceProp properties{};

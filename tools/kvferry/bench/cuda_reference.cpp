@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 
 #include <chrono>
-#include <optional>
 
 #include "bench/reference.hpp"
 #include "bench/session.hpp"
@@ -47,15 +46,20 @@ class CudaReference final : public Reference {
     stream_ = cuda::Stream::create();
   }
   ~CudaReference() override {
-    const std::optional<cuda::DeviceGuard> guard(std::in_place, copier_);
+    const cuda::DeviceGuard guard(copier_);
+    from_ = Buffer();
+    to_ = Buffer();
     stream_ = {};
   }
+  CudaReference(const CudaReference&) = delete;
+  CudaReference& operator=(const CudaReference&) = delete;
 
   std::vector<ReferenceWay> ways(std::uint64_t bytes) override {
     if (bytes > bytes_) {
-      from_ = to_ = {};
-      bytes_ = 0;
       const cuda::DeviceGuard guard(copier_);
+      from_ = Buffer();
+      to_ = Buffer();
+      bytes_ = 0;
       from_ = Buffer(from_device_, bytes);
       to_ = Buffer(to_device_, bytes);
       bytes_ = bytes;
