@@ -156,12 +156,14 @@ bool Comparison::any_slower() const noexcept {
 Comparison compare(const Result& before, const Result& after) {
   Comparison comparison;
   comparison.warnings = warnings_of(before, after);
-  std::map<std::string, const Figure*> unpaired;
+  // A file may name one work twice: the first is then paired with the first.
+  std::multimap<std::string, const Figure*> unpaired;
   for (const Figure& figure : before.figures) unpaired.emplace(figure.work.key(), &figure);
   std::set<const Figure*> paired;
   for (const Figure& figure : after.figures) {
-    const auto found = unpaired.find(figure.work.key());
-    if (found == unpaired.end()) {
+    const std::string key = figure.work.key();
+    const auto found = unpaired.lower_bound(key);
+    if (found == unpaired.end() || found->first != key) {
       comparison.only_after.push_back(&figure);
       continue;
     }

@@ -56,13 +56,19 @@ const full_line = {
   },
 };
 
+// Chart.js's own, with the dashes that it leaves out beside points.
+function legend_labels(chart) {
+  const labels = Chart.defaults.plugins.legend.labels.generateLabels(chart);
+  return labels.map(label => ({...label, lineWidth: 2, lineDash: chart.data.datasets[label.datasetIndex].legendDash}));
+}
+
 function base_options(theme) {
   return {
     theme, responsive: true, maintainAspectRatio: false, animation: false, normalized: true,
     color: theme.text, interaction: {mode: "nearest", intersect: false},
     plugins: {
       legend: {position: "bottom", align: "start",
-               labels: {color: theme.text, usePointStyle: true, pointStyleWidth: 34, boxHeight: 6, padding: 10}},
+               labels: {color: theme.text, usePointStyle: true, boxHeight: 8, padding: 10, generateLabels: legend_labels}},
       tooltip: {callbacks: {}},
     },
   };
@@ -78,12 +84,17 @@ function line_datasets(plot, theme) {
   return plot.series.map(series => {
     const index = series.limit ? 0 : next++;
     const color = series.limit ? theme.limit : theme.series[index % theme.series.length];
+    const bare = series.limit || series.smooth || series.level;
+    // The first is drawn on top: what lies below it is larger, so that equal lines are seen to be two.
+    const below = Math.min(index, 3);
     return {
       label: series.label, data: series.points, showLine: series.line,
-      borderColor: color, backgroundColor: color, whiskerColor: color, borderWidth: series.limit ? 1.5 : 2,
+      borderColor: color, backgroundColor: color, whiskerColor: color,
+      borderWidth: series.limit || series.level ? 1.6 : 1.6 + 0.9 * below,
       borderDash: series.limit ? [6, 4] : series.level ? [2, 3] : [],
-      pointStyle: series.limit || series.smooth || series.level ? "line" : POINTS[index % POINTS.length],
-      pointRadius: series.limit || series.smooth || series.level ? 0 : 4, pointBorderWidth: 2, pointHoverRadius: 5,
+      legendDash: series.limit ? [4, 3] : series.level ? [2, 2] : [],
+      pointStyle: bare ? "line" : POINTS[index % POINTS.length],
+      pointRadius: bare ? 0 : 3.5 + below, pointBorderWidth: 2, pointHoverRadius: bare ? 4 : 5 + below,
       intervals: series.points.map(point => series.level ? null : point.interval),
     };
   });
@@ -140,9 +151,13 @@ function bar_config(plot, theme) {
   const options = base_options(theme);
   options.indexAxis = "y";
   options.interaction = {mode: "index", axis: "y", intersect: false};
+  const top = 1.05 * Math.max(100, ...plot.bars.map(bar => bar.interval[1]));
+  const step = top < 250 ? 25 : 10 ** Math.floor(Math.log10(top / 2));
   options.plugins.legend.display = false;
   options.scales = {
-    x: axis(theme, "% of the reference", {min: 0, suggestedMax: 105}),
+    x: axis(theme, "% of the reference", {min: 0, max: top, afterBuildTicks: scale => {
+      scale.ticks = Array.from({length: Math.floor(top / step) + 1}, (_, i) => ({value: i * step}));
+    }}),
     y: axis(theme, "", {grid: {display: false, borderColor: theme.grid}, ticks: {color: theme.text, autoSkip: false}}),
   };
   options.plugins.tooltip.callbacks = {label: item => plot.bars[item.dataIndex].text};

@@ -4,7 +4,7 @@ const GROUPS = [
   ["throughput", "Throughput", "How much of the same run's reference, one contiguous copy of the same bytes, is reached."],
   ["blocks", "Block sizes and layouts", "The same bytes in smaller and larger blocks. The dashed line is the limit: the reference of the same run."],
   ["sms", "SM budgets", "How many SMs it takes to fill the link, and what the copy engine does without any."],
-  ["latency", "Latency of small transfers", "From the call until its end is known. The higher a curve stays left, the better; p50, p99 and p99.9 are where it crosses 50 %, 99 % and 99.9 %."],
+  ["latency", "Latency of small transfers", "From the call until its end is known. The further left and the steeper a curve, the better: p50, p99 and p99.9 are where it crosses 50 %, 99 % and 99.9 %."],
   ["posting", "Posting", "CPU time of the call that posts a transfer."],
   ["clients", "Many at once", "Several clients of one server, one client of several servers, both directions together: GB/s of all together."],
 ];
@@ -33,17 +33,24 @@ function columns_of(group) {
   return SMALL.includes(group) ? time : rate;
 }
 
-function row_of(figure, columns, notes) {
-  const numbers = columns.map(([, text]) => element("td", {class: "number"}, text(figure)));
+function share_of(figure) {
   const share = element("td", {class: "share"}, percent_text(figure.of_reference));
   if (figure.of_reference) {
     share.style.setProperty("--share", Math.min(100, 100 * figure.of_reference.median) + "%");
   }
-  const marks = [];
-  if (!figure.verified) marks.push(notes.mark("the bytes of this one were not verified"));
-  if (figure.note) marks.push(notes.mark(figure.note));
-  return element("tr", {}, element("td", {}, what_text(figure)), element("td", {}, figure.method),
-                 element("td", {}, size_text(figure)), ...numbers, share, element("td", {}, marks.join("")));
+  return share;
+}
+
+function marks_of(figure, notes) {
+  const unverified = figure.verified ? [] : [notes.mark("the bytes of this one were not verified")];
+  const marks = [...unverified, ...(figure.note ? [notes.mark(figure.note)] : [])];
+  return element("td", {}, marks.join(""));
+}
+
+function row_of(figure, columns, with_share, notes) {
+  const texts = [what_text(figure), figure.method, size_text(figure)].map(text => element("td", {}, text));
+  const numbers = columns.map(([, text]) => element("td", {class: "number"}, text(figure)));
+  return element("tr", {}, ...texts, ...numbers, ...(with_share ? [share_of(figure)] : []), marks_of(figure, notes));
 }
 
 function part_text(figure) {
@@ -52,12 +59,16 @@ function part_text(figure) {
 }
 
 function table_of(group, title, figures) {
-  const notes = new Notes(), columns = columns_of(group), body = element("tbody");
-  const heads = ["what", "method", "size", ...columns.map(([head]) => head), "% of the reference [95 %]", ""];
+  const notes = new Notes(), body = element("tbody");
+  // Columns that are empty in every row are left out.
+  const columns = columns_of(group).filter(([, text]) => figures.some(figure => text(figure) !== ""));
+  const with_share = figures.some(figure => figure.of_reference);
+  const heads = ["what", "method", "size", ...columns.map(([head]) => head),
+                 ...(with_share ? ["% of the reference [95\u00a0%]"] : []), ""];
   for (const [part, members] of grouped(figures, part_text)) {
     const head = element("th", {colspan: heads.length, scope: "rowgroup"}, element("span", {}, part));
     body.append(element("tr", {class: "part"}, head));
-    for (const figure of members) body.append(row_of(figure, columns, notes));
+    for (const figure of members) body.append(row_of(figure, columns, with_share, notes));
   }
   const head_of = (head, i) =>
       element("th", {scope: "col", class: i >= 3 && i < 3 + columns.length ? "number" : "text"}, head);

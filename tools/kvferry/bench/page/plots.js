@@ -40,7 +40,7 @@ function over_blocks(title, figures) {
   const series = [...grouped(figures, kind)].map(([label, members]) => ({
     label, line: members.length > 1 && members.every(is_step),
     points: members.map(figure => point_of(figure, figure.block_bytes)).sort(by_x),
-  }));
+  })).sort((a, b) => b.line - a.line);  // lines first: theirs are the colours easiest to tell apart
   return {kind: "rate", title, series: [...series, ...limit_series(figures, figure => figure.block_bytes)],
           x: {label: "bytes of a block in one layer", text: block_text}};
 }
@@ -80,7 +80,7 @@ function over_clients(title, figures) {
     label, line: true, points: members.map(figure => point_of(figure, several(figure))).sort(by_x),
   }));
   const steps = [...new Set(figures.map(several))];
-  const limits = limit_series(figures, several).map(limit => ({...limit, points: limit.points}));
+  const limits = limit_series(figures, several);
   return {kind: "rate", title, series: [...series, ...limits], steps,
           x: {label: "clients (or servers) at once", text: String}};
 }
@@ -90,7 +90,7 @@ function rarity(share, count) { return -Math.log10(Math.max(1 - share, 0.5 / cou
 
 function over_time(title, figures) {
   const series = figures.filter(figure => figure.cdf.length > 1).map(figure => ({
-    label: `${what_text(figure)}, ${bytes_text(figure.bytes)}`, line: true, smooth: true,
+    label: `${what_text(figure)}, ${size_text(figure)}`, line: true, smooth: true,
     points: figure.cdf.map(([share, seconds]) => ({
       x: seconds, y: rarity(share, figure.seconds.count),
       text: [`${Number((100 * share).toPrecision(5))} % within ${seconds_text(seconds)}`, figure.method],
