@@ -108,7 +108,9 @@ int run_tool(const CommandLine& line) {
   const Interrupts interrupts;
   std::signal(SIGPIPE, SIG_IGN);
   // Standard output is for one document at a time.
-  const bool taken = json == "-" || (bench && (line.bench.csv == "-" || line.bench.html == "-"));
+  const bool taken =
+      json == "-" ||
+      (bench && (line.bench.csv == "-" || line.bench.html == "-" || line.bench.calibrate == "-"));
   Output out(taken ? stderr : stdout);
   const bool debug = bench ? line.bench.debug : doctor && line.doctor.debug;
   const ToolContext context{out, interrupts, make_log(debug)};

@@ -7,8 +7,10 @@
 #include <ctime>
 #include <optional>
 
+#include "bench/calibration.hpp"
 #include "bench/command_line.hpp"
 #include "bench/compare.hpp"
+#include "bench/costs_json.hpp"
 #include "bench/help_text.hpp"
 #include "bench/report_html.hpp"
 #include "bench/result_csv.hpp"
@@ -35,7 +37,7 @@ constexpr const char* kWhat = "What to measure";
 constexpr const char* kOutput = "Output";
 constexpr const char* kOther = "Instead of measuring";
 // Of the promised 30 s; the rest is for what has begun, and for writing.
-constexpr auto kQuickTime = std::chrono::seconds(22);
+constexpr auto kQuickTime = std::chrono::seconds(20);
 // Of a core for each core: what else runs then takes a share that shows.
 constexpr double kBusy = 0.5;
 
@@ -100,8 +102,11 @@ void describe(const Result& result, const Topology& topology, Output& out) {
   }
 }
 
-RunSettings settings_of(const BenchOptions& options) {
+RunSettings settings_of(const BenchOptions& options, Clock::time_point began) {
   RunSettings settings;
+  if (!options.costs.empty()) {
+    settings.costs = naming_option("--costs", [&] { return read_costs(options.costs).costs; });
+  }
   settings.quick = options.quick;
   settings.repetitions = options.repetitions;
   settings.per_work =
@@ -110,7 +115,7 @@ RunSettings settings_of(const BenchOptions& options) {
     settings.repetitions = std::min<std::size_t>(settings.repetitions, 11);
     settings.per_work =
         std::min<std::chrono::duration<double>>(settings.per_work, std::chrono::milliseconds(400));
-    settings.end = Clock::now() + kQuickTime;
+    settings.end = began + kQuickTime;
   }
   return settings;
 }
@@ -138,7 +143,7 @@ int measure(const BenchOptions& options, const ToolContext& context) {
   const Topology topology = read_topology();
   const std::vector<Work> works = selected(options, topology, result);
   if (options.list) return list(works, context.out);
-  const RunSettings settings = settings_of(options);
+  const RunSettings settings = settings_of(options, began);
   Targets targets(options);
   describe(result, topology, context.out);
   {
@@ -153,6 +158,30 @@ int measure(const BenchOptions& options, const ToolContext& context) {
   }
   targets.write(result);
   return result.interrupted ? kInterrupted : 0;
+}
+
+int calibrate_machine(const BenchOptions& options, const ToolContext& context) {
+  const Topology topology = read_topology();
+  if (topology.gpus.empty()) {
+    throw Error(
+        ErrorCode::resource,
+        fmt::format("--calibrate measures how GPUs copy, and there is none: {}", topology.no_gpus));
+  }
+  JsonTarget target(options.calibrate, "--calibrate");
+  Result result = begin_result(options);
+  describe(result, topology, context.out);
+  {
+    Runner runner(context, topology, settings_of(options, Clock::now()));
+    runner.run(calibration_works(topology), result);
+  }
+  context.interrupts.throw_if_requested();
+  const Calibration calibration = calibrate(result.figures, result.machine.gpus.front().name);
+  context.out.line("{}", calibration_table(calibration));
+  for (const Skipped& skipped : result.skipped) {
+    context.out.line("skipped: {}: {}", skipped.what, skipped.why);
+  }
+  target.write(to_json(calibration));
+  return 0;
 }
 
 }  // namespace
@@ -176,12 +205,22 @@ CLI::App& add_bench(CLI::App& root, BenchOptions& o) {
       ->type_name("TIME")
       ->default_str("3s")
       ->group(kWhat);
+  app.add_option("--costs", o.costs,
+                 "let the clients choose their copy method by this file of --calibrate")
+      ->type_name("FILE")
+      ->default_str("built in")
+      ->group(kWhat);
   app.add_flag("--list", o.list, "print the keys of what would be measured, and measure nothing")
       ->group(kOther);
   app.add_option("--compare", o.compare,
                  "print what changed beyond noise from the older to the newer of two --json files")
       ->type_name("OLD.json NEW.json")
       ->expected(2)
+      ->group(kOther);
+  app.add_option("--calibrate", o.calibrate,
+                 "measure what the choice between kernel and copy engine rests on, print it beside "
+                 "what is built in, and write it for --costs")
+      ->type_name("FILE|-")
       ->group(kOther);
   app.add_option("--json", o.json, "write the results as JSON; -: to standard output")
       ->type_name("FILE|-")
@@ -203,6 +242,7 @@ int run_bench(const BenchOptions& options, const ToolContext& context) {
   if (!options.compare.empty()) {
     return run_compare(options.compare[0], options.compare[1], context.out);
   }
+  if (!options.calibrate.empty()) return calibrate_machine(options, context);
   return measure(options, context);
 }
 

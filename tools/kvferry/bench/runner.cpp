@@ -170,7 +170,8 @@ Session& Runner::session_for(const Work& work) {
   if (session_ == nullptr || key != session_key_) {
     session_.reset();
     session_ = std::make_unique<Session>(spec, servers_.address(spec.server),
-                                         copy_threads(topology_), context_.log);
+                                         ClientTuning{copy_threads(topology_), settings_.costs},
+                                         context_.log);
     session_key_ = key;
   }
   return *session_;

@@ -20,6 +20,7 @@ struct RunSettings {
   bool quick = false;
   std::size_t repetitions = 31;               // of throughput figures
   std::chrono::duration<double> per_work{3};  // at most, once the least repetitions are done
+  CopyCosts costs{};                          // by which the clients choose
   // Works not begun by then are skipped.
   std::optional<std::chrono::steady_clock::time_point> end{};
 };

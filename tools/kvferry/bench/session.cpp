@@ -48,10 +48,11 @@ Pool make_pool(const SessionSpec& spec) {
   return Pool::attach(attach);
 }
 
-NodeOptions node_options(unsigned copy_threads, Session::Log log) {
+NodeOptions node_options(const ClientTuning& tuning, Session::Log log) {
   NodeOptions options;
   options.name = "bench";
-  options.copy_threads = copy_threads;
+  options.copy_threads = tuning.copy_threads;
+  options.copy_costs = tuning.costs;
   options.log = std::move(log);
   return options;
 }
@@ -78,11 +79,11 @@ Device device_from(std::string_view name) {
   return Device::cuda(ordinal);
 }
 
-Session::Session(const SessionSpec& spec, const std::string& address, unsigned copy_threads,
+Session::Session(const SessionSpec& spec, const std::string& address, const ClientTuning& tuning,
                  Log log)
     : spec_(spec),
       pool_(make_pool(spec)),
-      node_(node_options(copy_threads, std::move(log))),
+      node_(node_options(tuning, std::move(log))),
       peer_(connect(node_, pool_, address)) {}
 
 Session::Ids Session::ids(std::uint32_t count, bool scattered) const {

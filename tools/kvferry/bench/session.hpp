@@ -24,6 +24,12 @@ struct SessionSpec {
   std::uint32_t blocks = 0;  // of the client's pool
 };
 
+// How the client's node copies.
+struct ClientTuning {
+  unsigned copy_threads = 0;
+  CopyCosts costs{};
+};
+
 // The client of one server, through the public API: a pool, a node, a connection. The server's pool
 // holds its fill whenever no push of ours runs or is being checked, so every transfer can be
 // checked to the byte. One thread.
@@ -31,7 +37,7 @@ class Session {
  public:
   using Log = std::function<void(LogLevel, std::string_view)>;
   // Throws: as Pool::allocate, Pool::attach, Node::connect.
-  Session(const SessionSpec& spec, const std::string& address, unsigned copy_threads, Log log);
+  Session(const SessionSpec& spec, const std::string& address, const ClientTuning& tuning, Log log);
 
   const SessionSpec& spec() const noexcept { return spec_; }
   const Pool& pool() const noexcept { return pool_; }
