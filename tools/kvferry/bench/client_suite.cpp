@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <string_view>
 
 #include "units.hpp"
 
@@ -50,7 +50,8 @@ void add_client_works(const DevicePair& pair, const Topology& topology, bool qui
                                       {64, 8, 1, "pull"}, {64, 64, 1, "pull"}, {1, 1, 8, "pull"},
                                       {2, 2, 1, "both"}};
   for (const Crowd& crowd : kCrowds) {
-    if (quick && (crowd.clients > 2 || crowd.servers > 1)) continue;
+    const bool first_look = crowd.clients == 2 && std::string_view(crowd.direction) == "pull";
+    if (quick && !first_look) continue;
     const std::uint64_t most = room(pair, topology, crowd);
     // Eight servers have pools of their own.
     const std::uint32_t pools = crowd.clients + (crowd.servers > 1 ? 2 * crowd.servers : 2);

@@ -63,6 +63,14 @@ struct Targets {
   std::optional<JsonTarget> json, csv, html;
 };
 
+// An empty text is what an unset shell variable leaves.
+CLI::Validator not_empty() {
+  return {[](const std::string& given) -> std::string {
+            return given.empty() ? "the value is empty; leave the option out for its default" : "";
+          },
+          ""};
+}
+
 std::string utc_now() {
   const std::time_t now = std::time(nullptr);
   std::tm parts{};
@@ -193,6 +201,7 @@ CLI::App& add_bench(CLI::App& root, BenchOptions& o) {
                  "only these: groups (throughput, blocks, sms, latency, posting, clients) or parts "
                  "of the keys that --list shows, such as nvlink/ or latency/host")
       ->type_name("TEXT[,TEXT]")
+      ->check(not_empty())
       ->default_str("everything")
       ->group(kWhat);
   number(app, "--reps", o.repetitions, {11, 100'000},
@@ -208,6 +217,7 @@ CLI::App& add_bench(CLI::App& root, BenchOptions& o) {
   app.add_option("--costs", o.costs,
                  "let the clients choose their copy method by this file of --calibrate")
       ->type_name("FILE")
+      ->check(not_empty())
       ->default_str("built in")
       ->group(kWhat);
   app.add_flag("--list", o.list, "print the keys of what would be measured, and measure nothing")
@@ -221,24 +231,33 @@ CLI::App& add_bench(CLI::App& root, BenchOptions& o) {
                  "measure what the choice between kernel and copy engine rests on, print it beside "
                  "what is built in, and write it for --costs")
       ->type_name("FILE|-")
+      ->check(not_empty())
       ->group(kOther);
   app.add_option("--json", o.json, "write the results as JSON; -: to standard output")
       ->type_name("FILE|-")
+      ->check(not_empty())
       ->group(kOutput);
   app.add_option("--csv", o.csv, "write the figures as CSV; -: to standard output")
       ->type_name("FILE|-")
+      ->check(not_empty())
       ->group(kOutput);
   app.add_option("--html", o.html, "write a page with plots that needs nothing else")
       ->type_name("FILE|-")
+      ->check(not_empty())
       ->group(kOutput);
   app.add_flag("--debug", o.debug, "log in detail to standard error")->group(kOutput);
-  app.add_flag("--worker", o.worker)->group("");
+  app.add_flag("--worker", o.worker, "clients of a benchmark, told what to do on standard input")
+      ->group("");
   app.footer(kBenchFooter);
   return app;
 }
 
 int run_bench(const BenchOptions& options, const ToolContext& context) {
   if (options.worker) return run_worker(context);
+  if (options.list + !options.compare.empty() + !options.calibrate.empty() > 1) {
+    throw Error(ErrorCode::invalid_argument,
+                "give one of --list, --compare and --calibrate: each is instead of measuring");
+  }
   if (!options.compare.empty()) {
     return run_compare(options.compare[0], options.compare[1], context.out);
   }

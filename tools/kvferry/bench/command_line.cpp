@@ -1,11 +1,9 @@
 #include "bench/command_line.hpp"
 
+#include <algorithm>
 #include <fstream>
 #include <iterator>
-
-#ifndef KVFERRY_COMMIT
-#define KVFERRY_COMMIT ""
-#endif
+#include <string_view>
 
 namespace kvferry::cli::bench {
 namespace {
@@ -16,11 +14,7 @@ bool plain(char c) {
 }
 
 std::string quoted(const std::string& word) {
-  if (!word.empty() && word.find_first_not_of(" \t\n'\"\\$`*?[]{}()<>|&;#~!") == 0) {
-    bool all = true;
-    for (const char c : word) all = all && plain(c);
-    if (all) return word;
-  }
+  if (!word.empty() && std::ranges::all_of(word, plain)) return word;
   std::string out = "'";
   for (const char c : word) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
   return out + "'";
@@ -40,7 +34,5 @@ std::string own_command_line() {
   }
   return line;
 }
-
-std::string commit() { return KVFERRY_COMMIT; }
 
 }  // namespace kvferry::cli::bench

@@ -95,7 +95,7 @@ class Crowd {
         if (!line.starts_with('{')) continue;  // a warning of the log
         WorkerAnswer answer = parse_answer(line);
         if (answer.error.empty()) return answer;
-        throw Error(answer.end_ns == 1 ? ErrorCode::failed : ErrorCode::resource, answer.error);
+        throw Error(static_cast<ErrorCode>(answer.code), answer.error);
       }
       if (worker.poll_exit() || Clock::now() > until) {
         throw Error(ErrorCode::resource,

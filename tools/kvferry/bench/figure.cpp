@@ -46,7 +46,7 @@ void FigureBuilder::note(const std::string& text) {
 
 Figure FigureBuilder::finish(const Samples& samples) {
   if (samples.of.front().empty()) {
-    throw Error(ErrorCode::cancelled, "it was cut short before its first repetition");
+    throw Error(ErrorCode::cancelled, "no time was left for it");
   }
   figure_.ours = stats::summarize(samples.of.front());
   figure_.gb_per_s = gb_per_s(figure_.work.bytes(), figure_.ours.median);
@@ -60,7 +60,7 @@ Figure FigureBuilder::finish(const Samples& samples) {
     figure_.of_reference = stats::paired_ratio(samples.of.front(), samples.of[best]);
   } else if (figure_.work.group == Group::posting) {
     figure_.gb_per_s = 0;  // nothing has moved yet when the call returns
-    note("the time of the call alone, so there is nothing to copy beside it");
+    note("no reference: there is nothing to copy beside a call");
   }
   if (figure_.work.group == Group::latency || figure_.work.group == Group::posting) {
     figure_.cdf = cdf_of(samples.of.front());
@@ -75,8 +75,8 @@ Figure FigureBuilder::finish(const Samples& samples) {
   return std::move(figure_);
 }
 
-std::string cpu_note(std::vector<double> samples) {
-  return format_seconds(median(std::move(samples))) + " of CPU time a call";
+std::string wall_note(std::vector<double> samples) {
+  return format_seconds(median(std::move(samples))) + " by the clock";
 }
 
 unsigned copy_threads(const Topology& topology) noexcept {

@@ -27,8 +27,8 @@ class FigureBuilder {
   std::vector<std::string> ways_;
 };
 
-// "5.1 us of CPU time" from samples in seconds. Requires: not empty.
-std::string cpu_note(std::vector<double> samples);
+// "5.1 us by the clock": the median, from samples in seconds. Requires: not empty.
+std::string wall_note(std::vector<double> samples);
 
 // Threads that copy in host memory, ours and the reference's: what the library would choose.
 unsigned copy_threads(const Topology& topology) noexcept;

@@ -39,7 +39,9 @@ Direction direction_of(const Work& work) {
 }
 
 // What ends the benchmark, and what only costs it a figure.
-bool ends_all(ErrorCode code) { return code == ErrorCode::failed || code == ErrorCode::cancelled; }
+bool ends_all(ErrorCode code) {
+  return code == ErrorCode::failed || code == ErrorCode::unreachable;
+}
 
 std::string time_left(double seconds) {
   const auto whole = static_cast<int>(seconds + 0.5);
@@ -152,10 +154,6 @@ bool Runner::run_one(const Work& work, Result& result) {
     // What a signal or the end of the time has cut short is no figure, and no error either.
     if (context_.interrupts.requested()) return false;
     if (ends_all(error.code())) {
-      if (error.code() == ErrorCode::cancelled) {
-        result.skipped.push_back({work.key(), "no time was left for it"});
-        return true;
-      }
       throw Error(error.code(), fmt::format("{}: {}", work.key(), error.what()), error.where());
     }
     result.skipped.push_back({work.key(), error.what()});
@@ -199,16 +197,16 @@ Figure Runner::measure(const Work& work) {
   FigureBuilder figure(work);
   figure.verified(session.verify(direction, ids, options));
   std::vector<Measure> measures;
-  std::vector<double> cpu;
+  std::vector<double> wall;
   if (work.group == Group::posting) {
     measures.push_back([&] {
-      const double cpu_before = thread_cpu_seconds();
       const auto start = Clock::now();
+      const double before = thread_cpu_seconds();
       const Transfer transfer = session.post(direction, ids, options);
-      const double wall = seconds_since(start);
-      cpu.push_back(thread_cpu_seconds() - cpu_before);
+      const double cpu = thread_cpu_seconds() - before;
+      wall.push_back(seconds_since(start));
       transfer.wait();
-      return wall;
+      return cpu;
     });
   } else {
     measures.push_back([&] {
@@ -222,7 +220,7 @@ Figure Runner::measure(const Work& work) {
     }
   }
   const Samples samples = sample(pace_for(work, settings_), measures, [this] { return stop(); });
-  if (!cpu.empty()) figure.note(cpu_note(std::move(cpu)));
+  if (!wall.empty()) figure.note(wall_note(std::move(wall)));
   return figure.finish(samples);
 }
 

@@ -212,7 +212,7 @@ int run_worker(const ToolContext& context) {
   } catch (const Error& error) {
     WorkerAnswer failed;
     failed.error = error.what();
-    failed.end_ns = error.code() == ErrorCode::failed ? 1 : 0;
+    failed.code = static_cast<int>(error.code());
     answer(failed);
     return static_cast<int>(error.code());
   }

@@ -110,6 +110,7 @@ Round parse_round(std::string_view line) {
 
 std::string to_line(const WorkerAnswer& answer) {
   return line_of({{"error", answer.error},
+                  {"code", answer.code},
                   {"method", answer.method},
                   {"bytes", answer.bytes},
                   {"end_ns", answer.end_ns}});
@@ -117,8 +118,16 @@ std::string to_line(const WorkerAnswer& answer) {
 
 WorkerAnswer parse_answer(std::string_view line) {
   const Json json = parse_object(line);
-  return {field<std::string>(json, "error", line), field<std::string>(json, "method", line),
-          field<std::uint64_t>(json, "bytes", line), field<std::int64_t>(json, "end_ns", line)};
+  WorkerAnswer answer{field<std::string>(json, "error", line), field<int>(json, "code", line),
+                      field<std::string>(json, "method", line),
+                      field<std::uint64_t>(json, "bytes", line),
+                      field<std::int64_t>(json, "end_ns", line)};
+  const bool failed = answer.code != 0;
+  if (failed == answer.error.empty() || answer.code < 0 ||
+      answer.code > static_cast<int>(ErrorCode::cancelled)) {
+    refuse(line, "error and code do not fit together");
+  }
+  return answer;
 }
 
 }  // namespace kvferry::cli::bench

@@ -43,6 +43,7 @@ Round parse_round(std::string_view line);
 // What a worker says: once ready (verified: how it copied), then after each round.
 struct WorkerAnswer {
   std::string error;   // empty: none
+  int code = 0;        // its ErrorCode; 0: none
   std::string method;  // of the first verified transfer
   std::uint64_t bytes = 0;
   std::int64_t end_ns = 0;  // of its last transfer

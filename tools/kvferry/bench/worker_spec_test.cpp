@@ -67,11 +67,16 @@ TEST(WorkerSpec, rounds_and_answers_there_and_back) {
   EXPECT_THROW(parse_round(to_line(Round{1, 1, 5, 0})), Error);
   WorkerAnswer answer;
   answer.error = "a \"quoted\"\nline";
+  answer.code = 4;
   answer.method = "kernel tma, 24 SMs";
   answer.bytes = 1ull << 40;
   answer.end_ns = 99;
   EXPECT_EQ(parse_answer(to_line(answer)), answer);
   EXPECT_EQ(to_line(answer).find('\n'), to_line(answer).size() - 1);
+  answer.code = 0;
+  EXPECT_THROW(parse_answer(to_line(answer)), Error);
+  answer.code = 99;
+  EXPECT_THROW(parse_answer(to_line(answer)), Error);
 }
 
 }  // namespace
