@@ -1,14 +1,17 @@
 """The page of `kvferry bench --html` as a browser shows it. KVFERRY_SAMPLE_PAGE names the program that writes
 pages of sample results; screenshots are kept where KVFERRY_SCREENSHOTS names a directory."""
 
+import json
 import os
 import pathlib
+import re
 import subprocess
 
 import pytest
 from browser import Browser, Page, find
 
 SAMPLE_PAGE = os.environ.get("KVFERRY_SAMPLE_PAGE", "sample_page")
+DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs" / "json.md"
 SHOTS = os.environ.get("KVFERRY_SCREENSHOTS")
 
 # For each canvas: how many of its pixels are drawn, and in how many colours.
@@ -71,6 +74,23 @@ def test_every_plot_is_drawn(show, width, dark):
     # Tables scroll in their boxes; the page itself does not scroll sideways.
     assert page.value("document.documentElement.scrollWidth") <= width
     assert_clean(page)
+
+
+def keys_of(value):
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield key
+            yield from keys_of(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from keys_of(inner)
+
+
+def test_every_key_is_documented(tmp_path):
+    page = write_page(tmp_path, "full").read_text()
+    data = json.loads(re.search(r'id="data">\n(.*?)</script>', page, re.DOTALL).group(1))
+    documented = set(re.findall(r"`([a-z0-9_]+)`", DOCS.read_text()))
+    assert set(keys_of(data)) - documented == set()
 
 
 def test_every_figure_is_in_a_table(show):

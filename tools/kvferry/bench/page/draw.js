@@ -1,5 +1,5 @@
-// Plots into charts. Colours are not the only difference between series: their points differ too, and
-// the reference is dashed. Each colour has a contrast of at least 4.5 with its ground.
+// Plots into charts. Colours are not the only difference between series: their points or dashes differ
+// too. Each colour has a contrast of at least 4.5 with its ground.
 
 const LIGHT = {
   text: "#1b1f26", soft: "#555d6b", grid: "#e3e6eb", limit: "#4a4f58",
@@ -9,6 +9,8 @@ const DARK = {
   text: "#e7eaef", soft: "#a4adbb", grid: "#2c323c", limit: "#c3c9d3",
   series: ["#6cb4f0", "#ff9b5c", "#4fd0a5", "#e39bd0", "#e5c558", "#a5a8ff", "#ff8a9a", "#9bd982"],
 };
+// For lines without points.
+const DASHES = [[], [8, 3], [3, 3], [10, 3, 3, 3]];
 const POINTS = ["circle", "rect", "triangle", "rectRot", "cross", "star", "rectRounded", "crossRot"];
 
 // The 95 % intervals, which Chart.js has no element for.
@@ -59,7 +61,7 @@ const full_line = {
 // Chart.js's own, with the dashes that it leaves out beside points.
 function legend_labels(chart) {
   const labels = Chart.defaults.plugins.legend.labels.generateLabels(chart);
-  return labels.map(label => ({...label, lineWidth: 2, lineDash: chart.data.datasets[label.datasetIndex].legendDash}));
+  return labels.map(label => ({...label, lineWidth: 2, lineDash: chart.data.datasets[label.datasetIndex].borderDash}));
 }
 
 function base_options(theme) {
@@ -90,9 +92,8 @@ function line_datasets(plot, theme) {
     return {
       label: series.label, data: series.points, showLine: series.line,
       borderColor: color, backgroundColor: color, whiskerColor: color,
-      borderWidth: series.limit || series.level ? 1.6 : 1.6 + 0.9 * below,
-      borderDash: series.limit ? [6, 4] : series.level ? [2, 3] : [],
-      legendDash: series.limit ? [4, 3] : series.level ? [2, 2] : [],
+      borderWidth: series.limit || series.level ? 1.6 : series.smooth ? 2.2 : 1.6 + 0.9 * below,
+      borderDash: series.limit ? [6, 4] : series.level ? [2, 3] : series.smooth ? DASHES[index % DASHES.length] : [],
       pointStyle: bare ? "line" : POINTS[index % POINTS.length],
       pointRadius: bare ? 0 : 3.5 + below, pointBorderWidth: 2, pointHoverRadius: bare ? 4 : 5 + below,
       intervals: series.points.map(point => series.level ? null : point.interval),
@@ -140,6 +141,7 @@ function y_scale(plot, theme) {
 function line_config(plot, theme) {
   const options = base_options(theme);
   options.scales = {x: x_scale(plot, theme), y: y_scale(plot, theme)};
+  if (plot.kind === "cdf") options.plugins.legend.labels.pointStyleWidth = 30;  // to show the dashes
   options.plugins.tooltip.callbacks = {
     title: items => items.length ? `${items[0].dataset.label}: ${plot.x.text(items[0].parsed.x)}` : "",
     label: item => item.raw.text,
