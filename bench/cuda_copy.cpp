@@ -116,7 +116,8 @@ bool right(path::Route& route, const plan::Plan& plan, const path::JobOptions& j
     wanted[to_ids[i]] = {to_ids[i], from_ids[i], pattern::Fill::indexed, 1};
   pattern::fill(from, source, {});
   pattern::fill(to, all, {});
-  const auto running = route.start(plan, job, [] {});
+  plan::Plan copy = plan;
+  const auto running = route.start(copy, job, nullptr);
   running->wait_until(Clock::now() + 20s);
   return running->poll() && running->poll()->moved_all && pattern::check(to, wanted, {}).bytes == 0;
 }
@@ -149,7 +150,7 @@ Figures measure(const Case& c, const std::string& pair, const Pool& remote, cons
   const auto time_ours = [&] {
     plan::Plan copy = plan;
     ours_us = time_us([&] {
-      const auto running = route.start(std::move(copy), job, [] {});
+      const auto running = route.start(copy, job, nullptr);
       running->wait_until(Clock::now() + 20s);
       f.method = running->method();
     });

@@ -124,7 +124,8 @@ struct Row {
 
 double transfer(path::Route& route, const plan::Plan& plan, Direction direction) {
   const auto start = Clock::now();
-  const auto job = route.start(plan, {.direction = direction, .stream = {}}, [] {});
+  plan::Plan copy = plan;
+  const auto job = route.start(copy, {.direction = direction, .stream = {}}, nullptr);
   if (!job->wait_until(start + std::chrono::seconds(30)) || !job->poll()->moved_all) std::abort();
   return seconds_since(start);
 }

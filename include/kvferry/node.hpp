@@ -94,7 +94,37 @@ struct PairExplanation {
 namespace detail {
 class NodeImpl;
 class PeerImpl;
+class PreparedImpl;
 }  // namespace detail
+
+// A pull or push whose ids were checked and laid out once, to be posted many times: posting then
+// costs little more than the launch, whatever the number of ids. A handle; thread-safe. It holds
+// its Peer, but does not keep the pools mapped: once one of them is revoked, or the connection has
+// ended, posting is refused.
+class KVFERRY_API PreparedTransfer {
+ public:
+  // As the pull or push it was prepared from, with its options; a deadline counts from here. Posts
+  // of one PreparedTransfer must not overlap: they write the same blocks. Throws: Error{refused}
+  // (no longer mapped), Error{unreachable}, Error{resource}.
+  Transfer post() const;
+  // Adds the copy to a stream of the local pool's GPU that is being captured into a CUDA graph.
+  // Each launch of the graph then moves the blocks, with no call to us: without a Transfer, a
+  // deadline, a notice or a line at the owner's. Launches of it must not overlap. Once the peer or
+  // a pool goes, or this handle's last copy (destroy the graph before), the captured copy does
+  // nothing and status_word() says why. Throws: Error{invalid_argument} (host memory, a stream that
+  // is not being captured, or a copy that fell to the copy engine: prepare with copy = kernel),
+  // Error{refused}.
+  void capture(CudaStream stream) const;
+  // A 32-bit word readable by the host and the local GPU: 0 while captured copies copy, an
+  // ErrorCode once they do not. nullptr before the first capture.
+  const volatile std::uint32_t* status_word() const noexcept;
+
+  explicit PreparedTransfer(std::shared_ptr<detail::PreparedImpl> state) noexcept
+      : state_(std::move(state)) {}
+
+ private:
+  std::shared_ptr<detail::PreparedImpl> state_;
+};
 
 // A connected node. A handle; thread-safe.
 class KVFERRY_API Peer {
@@ -115,6 +145,14 @@ class KVFERRY_API Peer {
   Transfer push(const Pool& local, std::span<const std::uint32_t> remote_ids,
                 std::span<const std::uint32_t> local_ids,
                 const TransferOptions& options = {}) const;
+  // The same, checked and laid out for many posts. Throws: as pull and push; for options that only
+  // show when copying begins, post() does.
+  PreparedTransfer prepare_pull(const Pool& local, std::span<const std::uint32_t> remote_ids,
+                                std::span<const std::uint32_t> local_ids,
+                                const TransferOptions& options = {}) const;
+  PreparedTransfer prepare_push(const Pool& local, std::span<const std::uint32_t> remote_ids,
+                                std::span<const std::uint32_t> local_ids,
+                                const TransferOptions& options = {}) const;
   // Maps the remote pool for use with this local one now rather than at the first transfer.
   // Throws: as pull.
   void prepare(const Pool& local, const TransferOptions& options = {}) const;

@@ -45,6 +45,30 @@ Transfer Peer::push(const Pool& local, std::span<const std::uint32_t> remote_ids
   return Transfer(state_->start({Direction::push, remote_ids, local_ids}, local, options));
 }
 
+PreparedTransfer Peer::prepare_pull(const Pool& local, std::span<const std::uint32_t> remote_ids,
+                                    std::span<const std::uint32_t> local_ids,
+                                    const TransferOptions& options) const {
+  return PreparedTransfer(
+      state_->prepare({Direction::pull, remote_ids, local_ids}, local, options));
+}
+
+PreparedTransfer Peer::prepare_push(const Pool& local, std::span<const std::uint32_t> remote_ids,
+                                    std::span<const std::uint32_t> local_ids,
+                                    const TransferOptions& options) const {
+  return PreparedTransfer(
+      state_->prepare({Direction::push, remote_ids, local_ids}, local, options));
+}
+
+Transfer PreparedTransfer::post() const { return Transfer(state_->setup().peer->start(*state_)); }
+
+void PreparedTransfer::capture(CudaStream stream) const {
+  state_->setup().peer->capture(state_, stream);
+}
+
+const volatile std::uint32_t* PreparedTransfer::status_word() const noexcept {
+  return state_->copy().status_word();
+}
+
 void Peer::prepare(const Pool& local, const TransferOptions& options) const {
   state_->prepare(local, options);
 }

@@ -5,6 +5,7 @@ namespace kvferry::detail {
 class NodeImpl;
 class PeerImpl;
 class PoolImpl;
+class PreparedImpl;
 class TransferImpl;
 
 }  // namespace kvferry::detail

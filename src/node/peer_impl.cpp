@@ -92,48 +92,134 @@ void PeerImpl::check_allowed(const wire::PoolInfo& remote, Direction direction,
                 "notice is not UTF-8 text, or holds control characters other than tab and newline");
 }
 
+namespace {
+
+// Planned in memory that this thread keeps for its next transfer.
+plan::Plan& scratch_plan() {
+  // A list this long is rare enough to allocate for, and too much to keep: 1.5 MiB.
+  constexpr std::size_t kMostRuns = 1u << 17;
+  thread_local plan::Plan plan;
+  if (plan.runs.capacity() > kMostRuns) plan = {};
+  return plan;
+}
+
+// This is where block ids become rows.
+void plan_request(const PeerImpl::Request& request, const path::Route& route, LayerRange layers,
+                  plan::Plan& plan) {
+  const bool pull = request.direction == Direction::pull;
+  const auto& there = route.remote();
+  const auto& here = route.local();
+  plan::make_plan(pull ? there : here, pull ? here : there,
+                  pull ? request.remote_ids : request.local_ids,
+                  pull ? request.local_ids : request.remote_ids, layers, plan);
+}
+
+}  // namespace
+
+TransferImpl::Start PeerImpl::start_of(const wire::PoolInfo& remote, Direction direction,
+                                       const TransferOptions& options, const OpenedRoute& opened,
+                                       const plan::Plan& plan) {
+  TransferImpl::Start start;
+  start.report.path = opened.path;
+  start.report.bytes = plan.bytes();
+  start.report.blocks = plan.blocks;
+  start.report.layers =
+      plan.planes / std::max(opened.route->local().parts, opened.route->remote().parts);
+  start.report.pieces = plan.pieces();
+  start.job.direction = direction;
+  start.job.stream = options.stream;
+  start.job.copy = options.copy;
+  start.job.max_sms = options.max_sms;
+  start.job.prompt = options.notify_completion || options.notice.has_value();
+  start.ending.served = {remote.number, remote.generation, direction, plan.blocks, plan.bytes(), 0,
+                         opened.path,   options.notice};
+  start.ending.notify_completion = options.notify_completion;
+  start.ending.tag = options.tag;
+  return start;
+}
+
+std::shared_ptr<TransferImpl> PeerImpl::make_transfer(
+    TransferImpl::Start start, const std::optional<std::chrono::nanoseconds>& deadline) {
+  if (deadline) {
+    start.deadline = time_after(start.called, *deadline);
+    start.ending.deadline = std::make_shared<DeadlineTimer>();
+  }
+  return std::allocate_shared<TransferImpl>(RecyclingAllocator<TransferImpl>(recycler_),
+                                            std::move(start), shared_from_this());
+}
+
 std::shared_ptr<TransferImpl> PeerImpl::start(const Request& request, const Pool& local,
                                               const TransferOptions& options) {
   const auto called = Clock::now();
-  const bool pull = request.direction == Direction::pull;
   const auto& remote =
       remote_pool(options.remote_pool.empty() ? local.name() : options.remote_pool);
   check_allowed(remote, request.direction, options);
   const OpenedRoute opened = route_for(local.state(), remote, options);
-  const auto& there = opened.route->remote();
-  const auto& here = opened.route->local();
-  // This is where block ids become rows.
-  plan::Plan plan = plan::make_plan(pull ? there : here, pull ? here : there,
-                                    pull ? request.remote_ids : request.local_ids,
-                                    pull ? request.local_ids : request.remote_ids, options.layers);
-  TransferImpl::Start begin;
-  begin.called = called;
-  if (options.deadline) begin.deadline = time_after(called, *options.deadline);
-  begin.report.path = opened.path;
-  begin.report.bytes = plan.bytes();
-  begin.report.blocks = plan.blocks;
-  begin.report.layers = plan.planes / std::max(here.parts, there.parts);
-  begin.report.pieces = plan.pieces();
-  begin.job = {request.direction, options.stream, options.copy, options.max_sms};
-  Ending ending;
-  ending.served = {remote.number, remote.generation, request.direction,
-                   plan.blocks,   plan.bytes(),      0,
-                   opened.path,   options.notice};
-  ending.notify_completion = options.notify_completion;
-  ending.tag = options.tag;
-  if (options.deadline) ending.deadline = std::make_shared<DeadlineTimer>();
-  auto transfer = std::make_shared<TransferImpl>(
-      std::move(begin),
-      [self = shared_from_this(), ending](TransferImpl& it, std::shared_ptr<path::Route> route) {
-        self->ended(it, std::move(route), ending);
-      });
-  launch(transfer, opened.route, std::move(plan));
-  if (ending.deadline) arm(ending.deadline, transfer);
+  plan::Plan& plan = scratch_plan();
+  plan_request(request, *opened.route, options.layers, plan);
+  TransferImpl::Start start = start_of(remote, request.direction, options, opened, plan);
+  start.called = called;
+  const auto transfer = make_transfer(std::move(start), options.deadline);
+  launch(transfer, [&] { transfer->begin(opened.route, plan); });
   return transfer;
 }
 
-void PeerImpl::launch(const std::shared_ptr<TransferImpl>& transfer,
-                      const std::shared_ptr<path::Route>& route, plan::Plan plan) {
+std::shared_ptr<PreparedImpl> PeerImpl::prepare(const Request& request, const Pool& local,
+                                                const TransferOptions& options) {
+  const auto& remote =
+      remote_pool(options.remote_pool.empty() ? local.name() : options.remote_pool);
+  check_allowed(remote, request.direction, options);
+  const OpenedRoute opened = route_for(local.state(), remote, options);
+  plan::Plan plan;
+  plan_request(request, *opened.route, options.layers, plan);
+  PreparedImpl::Setup setup;
+  setup.peer = shared_from_this();
+  setup.route = opened.route;
+  setup.start = start_of(remote, request.direction, options, opened, plan);
+  setup.copy = opened.route->prepare(std::move(plan), setup.start.job);
+  setup.deadline = options.deadline;
+  return std::make_shared<PreparedImpl>(std::move(setup));
+}
+
+std::shared_ptr<TransferImpl> PeerImpl::start(const PreparedImpl& prepared) {
+  TransferImpl::Start start = prepared.setup().start;
+  start.called = Clock::now();
+  const auto route = prepared.route();
+  const auto transfer = make_transfer(std::move(start), prepared.setup().deadline);
+  launch(transfer, [&] { transfer->begin(route, prepared.copy()); });
+  return transfer;
+}
+
+void PeerImpl::capture(const std::shared_ptr<PreparedImpl>& prepared, CudaStream stream) {
+  {
+    std::lock_guard lock(mutex_);
+    if (!alive_) throw Error(ErrorCode::unreachable, end_reason_);
+    std::erase_if(captured_, [](const auto& weak) { return weak.expired(); });
+    captured_.push_back(prepared);
+  }
+  prepared->capture(stream);
+  // A route that was dropped meanwhile was dropped without it.
+  bool current = false;
+  {
+    std::lock_guard lock(mutex_);
+    for (const auto& [key, opened] : routes_) current |= prepared->keeps(opened.route.get());
+  }
+  if (!current) prepared->retire(alive() ? ErrorCode::refused : ErrorCode::unreachable);
+}
+
+void PeerImpl::retire_captured(const path::Route* route, ErrorCode why) noexcept {
+  std::vector<std::shared_ptr<PreparedImpl>> captured;
+  {
+    std::lock_guard lock(mutex_);
+    for (const auto& weak : captured_)
+      if (auto prepared = weak.lock()) captured.push_back(std::move(prepared));
+  }
+  for (const auto& prepared : captured)
+    if (prepared->keeps(route)) prepared->retire(why);
+}
+
+template <typename Begin>
+void PeerImpl::launch(const std::shared_ptr<TransferImpl>& transfer, Begin begin) {
   const auto node = this->node();
   {
     std::lock_guard lock(mutex_);
@@ -142,11 +228,12 @@ void PeerImpl::launch(const std::shared_ptr<TransferImpl>& transfer,
   }
   node->transfer_began();
   try {
-    transfer->begin(route, std::move(plan));
+    begin();
   } catch (...) {
     forget(*transfer);
     throw;
   }
+  if (transfer->ending().deadline) arm(transfer->ending().deadline, transfer);
 }
 
 void PeerImpl::forget(TransferImpl& transfer) {
@@ -160,23 +247,23 @@ void PeerImpl::forget(TransferImpl& transfer) {
 
 // Runs on whichever thread noticed the end, a CUDA callback included: everything that may block or
 // call CUDA is posted.
-void PeerImpl::ended(TransferImpl& transfer, std::shared_ptr<path::Route> route,
-                     const Ending& ending) {
+void PeerImpl::ended(TransferImpl& transfer, std::shared_ptr<path::Route> route) {
   // Holds the node until the last line: shutdown() goes on once the transfer is forgotten.
   const auto node = node_.lock();
+  const TransferImpl::Ending& ending = transfer.ending();
   const TransferState state = transfer.state();
   if (node && ending.notify_completion)
     node->events().push(Completion{ending.tag, state, Transfer(transfer.shared_from_this())});
   if (node)
-    asio::post(node->io(),
-               [self = shared_from_this(), route = std::move(route), ending = Ending(ending), state,
-                seconds = transfer.report().total_s]() mutable {
-                 route.reset();
-                 if (ending.deadline) ending.deadline->end();
-                 if (state != TransferState::done) return;
-                 ending.served.seconds = seconds;
-                 self->say(ending.served);
-               });
+    asio::post(node->io(), [self = shared_from_this(), route = std::move(route),
+                            transfer = transfer.shared_from_this(), state]() mutable {
+      route.reset();
+      if (const auto& deadline = transfer->ending().deadline) deadline->end();
+      if (state != TransferState::done) return;
+      wire::Served served = transfer->ending().served;
+      served.seconds = transfer->report().total_s;
+      self->say(served);
+    });
   forget(transfer);
 }
 
@@ -193,7 +280,7 @@ void PeerImpl::arm(const std::shared_ptr<DeadlineTimer>& deadline,
 }
 
 void PeerImpl::close() noexcept {
-  std::set<std::shared_ptr<TransferImpl>> running;
+  Running running{recycler_};
   std::map<RouteKey, OpenedRoute> routes;
   {
     std::lock_guard lock(mutex_);
@@ -215,6 +302,8 @@ void PeerImpl::close() noexcept {
     std::unique_lock lock(mutex_);
     idle_.wait(lock, [this] { return running_.empty(); });
   }
+  for (const auto& [key, opened] : routes)
+    retire_captured(opened.route.get(), ErrorCode::cancelled);
   routes.clear();
   const auto node = node_.lock();
   if (!node) return;

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <future>
 #include <map>
 #include <memory>
@@ -13,9 +14,11 @@
 #include <string>
 #include <vector>
 
+#include "base/recycling_allocator.hpp"
 #include "kvferry/node.hpp"
 #include "node/deadline_timer.hpp"
 #include "node/node_fwd.hpp"
+#include "node/prepared_impl.hpp"
 #include "node/transfer_impl.hpp"
 #include "path/path.hpp"
 #include "session/channel.hpp"
@@ -28,7 +31,7 @@ namespace kvferry::detail {
 //
 // Both ends are alike: either may open the other's pools and start transfers. Public calls come
 // from any thread but the node's own; on_* and serve() run on the node's I/O thread.
-class PeerImpl : public std::enable_shared_from_this<PeerImpl> {
+class PeerImpl final : public TransferImpl::Owner, public std::enable_shared_from_this<PeerImpl> {
  public:
   using Clock = std::chrono::steady_clock;
 
@@ -47,6 +50,10 @@ class PeerImpl : public std::enable_shared_from_this<PeerImpl> {
   };
   std::shared_ptr<TransferImpl> start(const Request& request, const Pool& local,
                                       const TransferOptions& options);
+  std::shared_ptr<PreparedImpl> prepare(const Request& request, const Pool& local,
+                                        const TransferOptions& options);
+  std::shared_ptr<TransferImpl> start(const PreparedImpl& prepared);
+  void capture(const std::shared_ptr<PreparedImpl>& prepared, CudaStream stream);
   void prepare(const Pool& local, const TransferOptions& options);
   std::vector<PairExplanation> explain();
   // Ends transfers, unmaps, says goodbye. Blocks until nothing moves.
@@ -83,6 +90,7 @@ class PeerImpl : public std::enable_shared_from_this<PeerImpl> {
     std::shared_ptr<path::Route> route;
     std::string path;
   };
+  void drop_routes(const std::function<bool(const RouteKey&)>& which);
 
   std::shared_ptr<NodeImpl> node() const;  // throws when the node is gone
   const wire::PoolInfo& remote_pool(const std::string& name) const;
@@ -92,18 +100,20 @@ class PeerImpl : public std::enable_shared_from_this<PeerImpl> {
                          const TransferOptions& options, std::uint64_t generation);
   path::RemoteEnd ask_for(const wire::PoolInfo& remote);
   void give_back(std::uint32_t remote_pool);  // tells the owner that one grant is unmapped
-  // What there is to do and say when a transfer has ended.
-  struct Ending {
-    wire::Served served;  // but for the seconds
-    bool notify_completion = false;
-    std::uint64_t tag = 0;
-    std::shared_ptr<DeadlineTimer> deadline;
-  };
   void check_allowed(const wire::PoolInfo& remote, Direction direction,
                      const TransferOptions& options) const;
-  void launch(const std::shared_ptr<TransferImpl>& transfer,
-              const std::shared_ptr<path::Route>& route, plan::Plan plan);
-  void ended(TransferImpl& transfer, std::shared_ptr<path::Route> route, const Ending& ending);
+  // Not begun.
+  std::shared_ptr<TransferImpl> make_transfer(
+      TransferImpl::Start start, const std::optional<std::chrono::nanoseconds>& deadline);
+  // What is known before it starts.
+  static TransferImpl::Start start_of(const wire::PoolInfo& remote, Direction direction,
+                                      const TransferOptions& options, const OpenedRoute& opened,
+                                      const plan::Plan& plan);
+  // `begin` begins it.
+  template <typename Begin>
+  void launch(const std::shared_ptr<TransferImpl>& transfer, Begin begin);
+  void ended(TransferImpl& transfer, std::shared_ptr<path::Route> route) override;
+  void retire_captured(const path::Route* route, ErrorCode why) noexcept;
   void forget(TransferImpl& transfer);
   void arm(const std::shared_ptr<DeadlineTimer>& deadline,
            const std::shared_ptr<TransferImpl>& transfer);
@@ -137,8 +147,12 @@ class PeerImpl : public std::enable_shared_from_this<PeerImpl> {
   bool said_goodbye_ = false;
   std::set<std::uint32_t> revoked_;  // remote pools
   std::map<RouteKey, OpenedRoute> routes_;
-  std::set<std::shared_ptr<TransferImpl>> running_;
-  std::condition_variable idle_;  // running_ has become empty
+  RecyclingAllocator<std::byte> recycler_;  // what a transfer needs
+  using Running = std::set<std::shared_ptr<TransferImpl>, std::less<>,
+                           RecyclingAllocator<std::shared_ptr<TransferImpl>>>;
+  Running running_{recycler_};
+  std::vector<std::weak_ptr<PreparedImpl>> captured_;  // into CUDA graphs
+  std::condition_variable idle_;                       // running_ has become empty
   std::uint32_t next_request_ = 1;
   std::set<std::uint32_t> granted_;  // pools of ours it was ever granted; I/O thread only
   std::uint32_t grants_out_ = 0;     // to this peer, not yet unmapped; I/O thread only

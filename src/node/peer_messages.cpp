@@ -240,18 +240,11 @@ void PeerImpl::on(const wire::Revoke& message) {
   if (std::none_of(theirs_.pools.begin(), theirs_.pools.end(),
                    [&](const wire::PoolInfo& p) { return p.number == message.pool; }))
     throw Error(ErrorCode::refused, "it revokes a pool that was never announced");
-  std::vector<OpenedRoute>
-      dropped;  // released outside the lock; unmapped once no transfer uses them
-  std::lock_guard lock(mutex_);
-  revoked_.insert(message.pool);
-  for (auto it = routes_.begin(); it != routes_.end();) {
-    if (it->first.remote != message.pool) {
-      ++it;
-      continue;
-    }
-    dropped.push_back(std::move(it->second));
-    it = routes_.erase(it);
+  {
+    std::lock_guard lock(mutex_);
+    revoked_.insert(message.pool);
   }
+  drop_routes([&](const RouteKey& key) { return key.remote == message.pool; });
 }
 
 void PeerImpl::on(const wire::Unmapped& message) {
@@ -265,7 +258,7 @@ void PeerImpl::on(const wire::Unmapped& message) {
 void PeerImpl::connection_over(const std::string& reason) {
   channel_->close();
   channel_.reset();
-  std::set<std::shared_ptr<TransferImpl>> running;
+  Running running{recycler_};
   std::map<RouteKey, OpenedRoute> routes;
   std::map<std::uint32_t, PendingGrant> pending;
   std::string told = reason;
@@ -280,6 +273,8 @@ void PeerImpl::connection_over(const std::string& reason) {
     pending.swap(pending_);
   }
   for (const auto& transfer : running) transfer->abort(TransferState::peer_died, told);
+  for (const auto& [key, opened] : routes)
+    retire_captured(opened.route.get(), ErrorCode::unreachable);
   for (auto& [request, grant] : pending)
     grant.promise.set_exception(std::make_exception_ptr(Error(ErrorCode::unreachable, told)));
   const auto node = node_.lock();

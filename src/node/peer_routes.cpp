@@ -184,16 +184,23 @@ void PeerImpl::prepare(const Pool& local, const TransferOptions& options) {
 }
 
 void PeerImpl::drop_routes_of(const PoolImpl* local) {
-  std::vector<OpenedRoute> dropped;  // released outside the lock
-  std::lock_guard lock(mutex_);
-  for (auto it = routes_.begin(); it != routes_.end();) {
-    if (it->first.local != local) {
-      ++it;
-      continue;
+  drop_routes([&](const RouteKey& key) { return key.local == local; });
+}
+
+void PeerImpl::drop_routes(const std::function<bool(const RouteKey&)>& which) {
+  std::vector<OpenedRoute> dropped;  // released outside the lock; unmapped once nothing uses them
+  {
+    std::lock_guard lock(mutex_);
+    for (auto it = routes_.begin(); it != routes_.end();) {
+      if (!which(it->first)) {
+        ++it;
+        continue;
+      }
+      dropped.push_back(std::move(it->second));
+      it = routes_.erase(it);
     }
-    dropped.push_back(std::move(it->second));
-    it = routes_.erase(it);
   }
+  for (const auto& opened : dropped) retire_captured(opened.route.get(), ErrorCode::refused);
 }
 
 std::vector<PairExplanation> PeerImpl::explain() {

@@ -20,40 +20,53 @@ ErrorCode error_code_of(TransferState state) noexcept {
   }
 }
 
-TransferImpl::TransferImpl(Start start, OnEnd on_end)
-    : start_(std::move(start)), on_end_(std::move(on_end)) {}
+TransferImpl::TransferImpl(Start start, std::shared_ptr<Owner> owner)
+    : start_(std::move(start)), owner_(std::move(owner)) {}
 
-void TransferImpl::begin(std::shared_ptr<path::Route> route, plan::Plan plan) {
-  if (start_.deadline && Clock::now() >= *start_.deadline) {
-    posted_ = Clock::now();
+bool TransferImpl::hold(std::shared_ptr<path::Route> route) {
+  posted_ = Clock::now();
+  if (start_.deadline && posted_ >= *start_.deadline) {
     end_as(TransferState::deadline, "the deadline passed before anything was posted");
-    return;
+    return false;
   }
-  if (plan.blocks == 0) {
-    posted_ = Clock::now();
-    return end_as(TransferState::done, {});
+  if (start_.report.blocks == 0) {
+    end_as(TransferState::done, {});
+    return false;
   }
-  {
-    std::lock_guard lock(mutex_);
-    route_ = route;
-    posted_ = Clock::now();
-  }
-  // The path keeps us alive until it has told us that the job is quiet.
-  std::shared_ptr<path::Job> job;
+  std::lock_guard lock(mutex_);
+  route_ = std::move(route);
+  return true;
+}
+
+// The path keeps us alive until it has told us that the job is quiet.
+void TransferImpl::begin(std::shared_ptr<path::Route> route, plan::Plan& plan) {
+  path::Route& through = *route;
+  if (!hold(std::move(route))) return;
   try {
-    job = route->start(std::move(plan), start_.job,
-                       [self = shared_from_this()] { self->job_is_quiet(); });
+    started(through.start(plan, start_.job, shared_from_this()));
   } catch (const std::exception& error) {
     never_began(error.what());
     throw;
   }
+}
+
+void TransferImpl::begin(std::shared_ptr<path::Route> route, path::PreparedCopy& copy) {
+  if (!hold(std::move(route))) return;
+  try {
+    started(copy.start(shared_from_this()));
+  } catch (const std::exception& error) {
+    never_began(error.what());
+    throw;
+  }
+}
+
+void TransferImpl::started(std::shared_ptr<path::Job> job) {
   bool finish_now = false;
   TransferState late_abort = TransferState::running;
   {
     std::lock_guard lock(mutex_);
     job_ = std::move(job);
     posted_ = Clock::now();
-    start_.report.method = job_->method();
     finish_now = quiet_before_begin_returned_;
     late_abort = abort_state_;
   }
@@ -70,11 +83,11 @@ void TransferImpl::never_began(const std::string& why) {
     error_ = why;
     route_.reset();
   }
-  on_end_ = nullptr;
+  owner_ = nullptr;
   ended_.notify_all();
 }
 
-void TransferImpl::job_is_quiet() {
+void TransferImpl::job_is_quiet() noexcept {
   {
     std::lock_guard lock(mutex_);
     if (job_ == nullptr) {
@@ -129,7 +142,7 @@ void TransferImpl::end_as(TransferState state, std::string message) {
     route = std::move(route_);
   }
   ended_.notify_all();
-  if (on_end_) std::exchange(on_end_, nullptr)(*this, std::move(route));
+  if (const auto owner = std::exchange(owner_, nullptr)) owner->ended(*this, std::move(route));
 }
 
 TransferState TransferImpl::poll() {
@@ -197,6 +210,8 @@ const TransferReport& TransferImpl::report() const {
   if (state_ == TransferState::running)
     throw Error(ErrorCode::invalid_argument,
                 "report() of a transfer that is still running; wait() for it first");
+  // Not before: posting and ending do without the text.
+  if (job_ && start_.report.method.empty()) start_.report.method = job_->method();
   return start_.report;
 }
 

@@ -3,14 +3,15 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
 
 #include "kvferry/transfer.hpp"
+#include "node/deadline_timer.hpp"
 #include "path/path.hpp"
+#include "wire/messages.hpp"
 
 namespace kvferry::detail {
 
@@ -20,24 +21,39 @@ namespace kvferry::detail {
 // Three may notice that it is quiet: the path (from any thread, a CUDA callback included, so
 // finishing calls no CUDA and blocks on nothing), somebody who waits, and somebody who polls. The
 // first one finishes it.
-class TransferImpl : public std::enable_shared_from_this<TransferImpl> {
+class TransferImpl final : public path::JobObserver,
+                           public std::enable_shared_from_this<TransferImpl> {
  public:
   using Clock = std::chrono::steady_clock;
 
+  // Told once, after the terminal state is visible, with the route this transfer held (to be
+  // released where CUDA calls are allowed). From any thread.
+  class Owner {
+   public:
+    virtual ~Owner() = default;
+    virtual void ended(TransferImpl& transfer, std::shared_ptr<path::Route> route) = 0;
+  };
+  // What there is to do and say at the end.
+  struct Ending {
+    wire::Served served;  // but for the seconds
+    bool notify_completion = false;
+    std::uint64_t tag = 0;
+    std::shared_ptr<DeadlineTimer> deadline;
+  };
   struct Start {
     Clock::time_point called;  // when the caller's call began: the report's times count from here
     std::optional<Clock::time_point> deadline;
     TransferReport report;  // path, bytes, blocks, layers, pieces
     path::JobOptions job;
+    Ending ending;
   };
-  // Told once, after the terminal state is visible, with the route this transfer held (to be
-  // released where CUDA calls are allowed).
-  using OnEnd = std::function<void(TransferImpl&, std::shared_ptr<path::Route>)>;
 
-  TransferImpl(Start start, OnEnd on_end);
+  TransferImpl(Start start, std::shared_ptr<Owner> owner);
 
-  // Begins to move. Throws what Route::start throws; the transfer is then as if it had never been.
-  void begin(std::shared_ptr<path::Route> route, plan::Plan plan);
+  // Begins to move a plan, which stays the caller's to use again, or a prepared copy. Throws what
+  // Route::start throws; the transfer is then as if it had never been.
+  void begin(std::shared_ptr<path::Route> route, plan::Plan& plan);
+  void begin(std::shared_ptr<path::Route> route, path::PreparedCopy& copy);
 
   TransferState poll();
   bool wait_until(Clock::time_point until);
@@ -49,15 +65,20 @@ class TransferImpl : public std::enable_shared_from_this<TransferImpl> {
   const std::string& error() const;
   std::optional<Clock::time_point> deadline() const { return start_.deadline; }
   const volatile std::uint32_t* status_word() const;
+  const Ending& ending() const noexcept { return start_.ending; }
+
+  void job_is_quiet() noexcept override;
 
  private:
+  // False where there is nothing to start.
+  bool hold(std::shared_ptr<path::Route> route);
+  void started(std::shared_ptr<path::Job> job);
   void never_began(const std::string& why);
-  void job_is_quiet();
   void finish();
   void end_as(TransferState state, std::string message);
 
-  Start start_;
-  OnEnd on_end_;
+  mutable Start start_;  // the report's method is told when it is asked for
+  std::shared_ptr<Owner> owner_;
   mutable std::mutex mutex_;
   std::condition_variable ended_;
   TransferState state_ = TransferState::running;

@@ -5,7 +5,6 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -38,6 +37,7 @@ struct JobOptions {
   std::optional<CudaStream> stream;
   CopyMethod copy = CopyMethod::automatic;
   std::uint32_t max_sms = 0;
+  bool prompt = false;  // somebody is to be told of the end who does not wait for it
 };
 
 struct JobResult {
@@ -45,6 +45,14 @@ struct JobResult {
   bool aborted = false;    // abort() came in time to stop something
   std::string error;       // the copy itself failed
   double move_s = 0;       // posted to quiet, as well as the path can tell
+};
+
+// Told when a job has become quiet: exactly once, from any thread, a CUDA callback included. Must
+// not block, nor call CUDA.
+class JobObserver {
+ public:
+  virtual ~JobObserver() = default;
+  virtual void job_is_quiet() noexcept = 0;
 };
 
 // One running copy. Created by Route::start, which has already begun moving bytes.
@@ -64,6 +72,21 @@ class Job {
   virtual const volatile std::uint32_t* status_word() const noexcept { return nullptr; }
 };
 
+// A plan that was checked and laid out once, to be started many times, while its route lives.
+class PreparedCopy {
+ public:
+  virtual ~PreparedCopy() = default;
+  // As Route::start.
+  virtual std::shared_ptr<Job> start(std::shared_ptr<JobObserver> observer) = 0;
+  // Adds the copy to a stream that is being captured into a CUDA graph. Throws:
+  // Error{invalid_argument} where that cannot be.
+  virtual void capture(CudaStream stream) = 0;
+  // Captured copies that have not begun become no-ops; returns when none is running.
+  virtual void retire(ErrorCode why) noexcept = 0;
+  // 0, or why captured copies do nothing any more; nullptr where there are none.
+  virtual const volatile std::uint32_t* status_word() const noexcept = 0;
+};
+
 // A local and a remote pool with everything mapped: can run plans at once and concurrently.
 // Destroying it unmaps; every Job must be quiet by then.
 class Route {
@@ -72,12 +95,13 @@ class Route {
   // The remote pool's planes as addresses the executor of this route understands.
   virtual const plan::BlockMap& remote() const noexcept = 0;
   virtual const plan::BlockMap& local() const noexcept = 0;
-  // Begins to move. `quiet` is called exactly once, from any thread, when the job has become quiet
-  // (not before start returns is promised: it may come earlier). It must not block. Throws:
-  // Error{invalid_argument} (an option this path cannot honour), Error{resource}; then nothing was
-  // written.
-  virtual std::shared_ptr<Job> start(plan::Plan plan, const JobOptions& options,
-                                     std::function<void()> quiet) = 0;
+  // Begins to move; may take the plan's memory, or leave it for the caller's next one. The observer
+  // may be told before start returns, and may be null. Throws: Error{invalid_argument} (an option
+  // this path cannot honour), Error{resource}; then nothing was written.
+  virtual std::shared_ptr<Job> start(plan::Plan& plan, const JobOptions& options,
+                                     std::shared_ptr<JobObserver> observer) = 0;
+  // Throws: as start.
+  virtual std::unique_ptr<PreparedCopy> prepare(plan::Plan plan, const JobOptions& options) = 0;
 };
 
 // A way for bytes to move between a local and a remote pool. Stateless but for its executors.

@@ -47,7 +47,7 @@ Range address_range(const Side& side, std::uint64_t row_bytes, Reach& reach, con
   return range;
 }
 
-std::vector<std::uint32_t> sorted_ids(const std::vector<Run>& runs, std::uint32_t Run::* first) {
+std::vector<std::uint32_t> sorted_ids(const std::vector<Run>& runs, std::uint32_t Run::*first) {
   std::vector<std::uint32_t> ids;
   for (const Run& run : runs) {
     for (std::uint32_t i = 0; i < run.count; ++i) ids.push_back(run.*first + i);

@@ -54,9 +54,10 @@ Layers check_layers(const BlockMap& source, const BlockMap& target, LayerRange r
 // The planes of the layer range, `parts` a layer: as many as the map has, or twice that, where
 // the map keeps keys and values together and the other side does not. Then a plane is one half of
 // every block, and blocks stay as far apart as they were.
-Side make_side(const BlockMap& map, Layers layers, std::uint32_t parts, std::uint64_t row_bytes) {
-  Side side;
+void make_side(const BlockMap& map, Layers layers, std::uint32_t parts, std::uint64_t row_bytes,
+               Side& side) {
   side.block_stride = map.block_stride;
+  side.plane_base.clear();
   side.plane_base.reserve(std::size_t{layers.end - layers.begin} * parts);
   for (std::size_t layer = layers.begin; layer < layers.end; ++layer) {
     for (std::uint32_t part = 0; part < parts; ++part) {
@@ -71,7 +72,6 @@ Side make_side(const BlockMap& map, Layers layers, std::uint32_t parts, std::uin
     side.even = bases[p] - bases[p - 1] == side.plane_stride;
   }
   if (!side.even) side.plane_stride = 0;
-  return side;
 }
 
 void check_id(const char* side, std::uint32_t id, std::size_t place, std::uint32_t blocks) {
@@ -90,10 +90,10 @@ void check_target_distinct(std::span<const std::uint32_t> ids) {
                      id, *place, first));
 }
 
-std::vector<Run> merge_runs(std::span<const std::uint32_t> source_ids,
-                            std::span<const std::uint32_t> target_ids, std::uint32_t source_blocks,
-                            std::uint32_t target_blocks) {
-  std::vector<Run> runs;
+void merge_runs(std::span<const std::uint32_t> source_ids,
+                std::span<const std::uint32_t> target_ids, std::uint32_t source_blocks,
+                std::uint32_t target_blocks, std::vector<Run>& runs) {
+  runs.clear();
   runs.reserve(source_ids.size());
   for (std::size_t i = 0; i < source_ids.size(); ++i) {
     const std::uint32_t src = source_ids[i], dst = target_ids[i];
@@ -107,7 +107,6 @@ std::vector<Run> merge_runs(std::span<const std::uint32_t> source_ids,
       runs.push_back({src, dst, 1});
     }
   }
-  return runs;
 }
 
 }  // namespace
@@ -119,25 +118,31 @@ std::uint64_t Plan::pieces() const noexcept {
 Plan make_plan(const BlockMap& source, const BlockMap& target,
                std::span<const std::uint32_t> source_ids, std::span<const std::uint32_t> target_ids,
                LayerRange layers) {
+  Plan plan;
+  make_plan(source, target, source_ids, target_ids, layers, plan);
+  return plan;
+}
+
+void make_plan(const BlockMap& source, const BlockMap& target,
+               std::span<const std::uint32_t> source_ids, std::span<const std::uint32_t> target_ids,
+               LayerRange layers, Plan& plan) {
   if (source_ids.size() != target_ids.size()) {
     refuse(fmt::format("{} source ids but {} target ids: the lists must have the same length",
                        source_ids.size(), target_ids.size()));
   }
   const Layers range = check_layers(source, target, layers);
   const std::uint32_t parts = std::max(source.parts, target.parts);
-  Plan plan;
   plan.row_bytes = std::min(source.row_bytes, target.row_bytes);
-  plan.source = make_side(source, range, parts, plan.row_bytes);
-  plan.target = make_side(target, range, parts, plan.row_bytes);
+  make_side(source, range, parts, plan.row_bytes, plan.source);
+  make_side(target, range, parts, plan.row_bytes, plan.target);
   plan.planes = static_cast<std::uint32_t>(plan.source.plane_base.size());
-  plan.runs = merge_runs(source_ids, target_ids, source.blocks, target.blocks);
+  merge_runs(source_ids, target_ids, source.blocks, target.blocks, plan.runs);
   check_target_distinct(target_ids);
   // Fits: the target ids are distinct and below a 32-bit number of blocks.
   plan.blocks = static_cast<std::uint32_t>(target_ids.size());
   plan.dense_runs =
       plan.source.block_stride == plan.row_bytes && plan.target.block_stride == plan.row_bytes;
   check_addresses(plan, source.address_space == target.address_space);
-  return plan;
 }
 
 }  // namespace kvferry::plan

@@ -69,5 +69,9 @@ struct Plan {
 Plan make_plan(const BlockMap& source, const BlockMap& target,
                std::span<const std::uint32_t> source_ids, std::span<const std::uint32_t> target_ids,
                LayerRange layers);
+// The same, in the memory of an earlier plan, whatever that held.
+void make_plan(const BlockMap& source, const BlockMap& target,
+               std::span<const std::uint32_t> source_ids, std::span<const std::uint32_t> target_ids,
+               LayerRange layers, Plan& plan);
 
 }  // namespace kvferry::plan

@@ -35,9 +35,8 @@ void join(const Slot& slot, std::uint32_t streams) {
 
 }  // namespace
 
-EngineWork::EngineWork(plan::Plan plan, EngineCut cut, std::uint32_t streams, Link link)
-    : plan_(std::move(plan)),
-      copies_(plan_, cut),
+EngineWork::EngineWork(const plan::Plan& plan, EngineCut cut, std::uint32_t streams, Link link)
+    : copies_(plan, cut),
       streams_(streams),
       batch_pieces_(link != Link::same_gpu && cut == EngineCut::run_pieces) {
 #if CUDART_VERSION < 13000

@@ -14,7 +14,8 @@ namespace kvferry::path {
 // heeded between batches. Not thread-safe: one thread posts.
 class EngineWork {
  public:
-  EngineWork(plan::Plan plan, EngineCut cut, std::uint32_t streams, Link link);
+  // Borrows the plan until all is posted.
+  EngineWork(const plan::Plan& plan, EngineCut cut, std::uint32_t streams, Link link);
   EngineWork(const EngineWork&) = delete;
   EngineWork& operator=(const EngineWork&) = delete;
 
@@ -23,12 +24,13 @@ class EngineWork {
   bool post_batch(Slot& slot);
   // Whether the batch before the last one has been copied: then another may be posted.
   bool ready(const Slot& slot) const;
+  // The plan has moved there.
+  void moved(const plan::Plan& plan) noexcept { copies_.moved(plan); }
 
  private:
   void post(const EngineCopy& copy, cudaStream_t stream);
   void flush_pieces(cudaStream_t stream);
 
-  const plan::Plan plan_;
   EngineCopies copies_;
   const std::uint32_t streams_;
   // Many small pieces over a link: one call for all (NVLink: 45-61 GB/s against 20 one by one). On

@@ -1,4 +1,5 @@
 #include "path/cuda_ipc/test_pools.hpp"
+#include "path/test_observer.hpp"
 
 namespace kvferry::path {
 namespace {
@@ -97,7 +98,7 @@ TEST_F(CudaIpc, NothingToMoveIsQuietAtOnce) {
   const Pool remote = make_pool(Device::cuda(0)), local = make_pool(Device::cuda(0));
   const auto route = path_.open(local.state(), end_of(remote, true));
   int quiet = 0;
-  const auto job = route->start(plan_for(*route, {}, Direction::pull), {}, [&] { ++quiet; });
+  const auto job = start_copy(*route, plan_for(*route, {}, Direction::pull), {}, [&] { ++quiet; });
   ASSERT_TRUE(job->poll().has_value());
   EXPECT_TRUE(job->poll()->moved_all);
   EXPECT_EQ(quiet, 1);
@@ -111,8 +112,8 @@ TEST_F(CudaIpc, QuietIsCalledWhenNobodyWaits) {
     quiet = 0;
     JobOptions options;
     options.copy = copy;
-    route->start(plan_for(*route, scattered(50, kBlocks, 1), Direction::pull), options,
-                 [&] { ++quiet; });
+    start_copy(*route, plan_for(*route, scattered(50, kBlocks, 1), Direction::pull), options,
+               [&] { ++quiet; });
     for (int i = 0; i < 2000 && quiet == 0; ++i) std::this_thread::sleep_for(1ms);
     EXPECT_EQ(quiet, 1);
   }
@@ -173,7 +174,7 @@ TEST_F(CudaIpc, OrderedOnTheCallersStream) {
     JobOptions options;
     options.copy = copy;
     options.stream = CudaStream{stream.get()};
-    const auto job = route->start(plan_for(*route, ids, Direction::pull, {3, 4}), options, [] {});
+    const auto job = start_copy(*route, plan_for(*route, ids, Direction::pull, {3, 4}), options);
     cudaMemcpyAsync(seen.data(), local.layer(3), plane_bytes(local), cudaMemcpyDefault,
                     stream.get());
     EXPECT_FALSE(job->wait_until(Clock::now() + 20ms));
@@ -199,8 +200,8 @@ TEST_F(CudaIpc, AbortedBehindABlockedStreamIsQuietAtOnce) {
   int quiet = 0;
   JobOptions options;
   options.stream = CudaStream{stream.get()};
-  const auto job = route->start(plan_for(*route, scattered(50, kBlocks, 1), Direction::pull),
-                                options, [&] { ++quiet; });
+  const auto job = start_copy(*route, plan_for(*route, scattered(50, kBlocks, 1), Direction::pull),
+                              options, [&] { ++quiet; });
   EXPECT_FALSE(job->poll().has_value());
   job->abort(ErrorCode::deadline);
   ASSERT_TRUE(job->poll().has_value());
@@ -227,7 +228,7 @@ TEST_F(CudaIpc, AbortMidWayLeavesNothingMoving) {
     JobOptions options;
     options.copy = copy;
     options.max_sms = 1;
-    const auto job = route->start(std::move(plan), options, [] {});
+    const auto job = start_copy(*route, std::move(plan), options);
     EXPECT_FALSE(job->wait_until(Clock::now() + 2ms));
     job->abort(ErrorCode::cancelled);
     EXPECT_TRUE(job->wait_until(Clock::now() + 2s));
@@ -244,8 +245,7 @@ TEST_F(CudaIpc, AbortMidWayLeavesNothingMoving) {
 TEST_F(CudaIpc, AbortAfterTheEndChangesNothing) {
   const Pool remote = make_pool(Device::cuda(0)), local = make_pool(Device::cuda(0));
   const auto route = path_.open(local.state(), end_of(remote, true));
-  const auto job =
-      route->start(plan_for(*route, scattered(5, kBlocks, 1), Direction::pull), {}, [] {});
+  const auto job = start_copy(*route, plan_for(*route, scattered(5, kBlocks, 1), Direction::pull));
   EXPECT_TRUE(job->wait_until(Clock::now() + 5s));
   job->abort(ErrorCode::cancelled);
   EXPECT_TRUE(job->poll()->moved_all);
@@ -261,8 +261,8 @@ TEST_F(CudaIpc, ACapturingStreamIsRefused) {
   JobOptions options;
   options.stream = CudaStream{stream.get()};
   bool quiet = false;
-  EXPECT_THROW(route->start(plan_for(*route, scattered(5, kBlocks, 1), Direction::pull), options,
-                            [&] { quiet = true; }),
+  EXPECT_THROW(start_copy(*route, plan_for(*route, scattered(5, kBlocks, 1), Direction::pull),
+                          options, [&] { quiet = true; }),
                Error);
   EXPECT_FALSE(quiet);
   // And a transfer beside a capture leaves the capture whole.

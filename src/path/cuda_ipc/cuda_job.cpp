@@ -5,12 +5,16 @@
 #include "memory/cuda_check.hpp"
 #include "memory/cuda_device.hpp"
 #include "memory/cuda_driver.hpp"
-#include "path/cuda_ipc/cuda_engine_poster.hpp"
+#include "path/cuda_ipc/cuda_watcher.hpp"
 
 namespace kvferry::path {
 namespace {
 
-using Clock = std::chrono::steady_clock;
+// How long after its expected end the watcher looks at a copy, and asks CUDA for a callback if it
+// runs on: waiters are left alone for that long.
+constexpr auto kPatience = std::chrono::microseconds(100);
+// Two batches of engine copies are in flight, each of a hundred microseconds or more.
+constexpr auto kBetweenBatches = std::chrono::microseconds(30);
 
 std::atomic_ref<std::uint32_t> atomic(std::uint32_t& word) {
   return std::atomic_ref<std::uint32_t>(word);
@@ -18,8 +22,8 @@ std::atomic_ref<std::uint32_t> atomic(std::uint32_t& word) {
 
 }  // namespace
 
-CudaJob::CudaJob(Key, std::shared_ptr<Lane> lane, std::function<void()> quiet)
-    : lane_(std::move(lane)), quiet_(std::move(quiet)) {
+CudaJob::CudaJob(Key, std::shared_ptr<Lane> lane, std::shared_ptr<JobObserver> observer)
+    : lane_(std::move(lane)), observer_(std::move(observer)) {
   words_ = lane_->take_words();
 }
 
@@ -38,9 +42,8 @@ CudaJob::~CudaJob() {
 }
 
 std::shared_ptr<CudaJob> CudaJob::start_empty(std::shared_ptr<Lane> lane,
-                                              std::function<void()> quiet) {
-  auto job = std::make_shared<CudaJob>(Key{}, std::move(lane), std::move(quiet));
-  job->method_ = "nothing to copy";
+                                              std::shared_ptr<JobObserver> observer) {
+  auto job = std::make_shared<CudaJob>(Key{}, std::move(lane), std::move(observer));
   JobResult result;
   result.moved_all = true;
   job->finish(std::move(result));
@@ -48,11 +51,15 @@ std::shared_ptr<CudaJob> CudaJob::start_empty(std::shared_ptr<Lane> lane,
 }
 
 std::shared_ptr<CudaJob> CudaJob::start(Setup setup) {
-  auto job = std::make_shared<CudaJob>(Key{}, setup.lane, std::move(setup.quiet));
+  const CudaCopy& copy = setup.prepared ? *setup.prepared : *setup.once;
+  auto job = std::allocate_shared<CudaJob>(RecyclingAllocator<CudaJob>(setup.lane->recycler()),
+                                           Key{}, setup.lane, std::move(setup.observer));
   job->slot_ = job->lane_->take_slot();
   job->done_ = job->slot_->done.get();
   job->caller_ = setup.stream;
-  job->expected_ = std::chrono::microseconds(static_cast<std::int64_t>(setup.choice.expected_us));
+  job->input_ = copy.input;
+  job->choice_ = copy.choice;
+  job->expected_ = std::chrono::microseconds(static_cast<std::int64_t>(copy.choice.expected_us));
   const cuda::DeviceGuard guard(job->lane_->device());
   try {
     job->post(setup);
@@ -60,7 +67,6 @@ std::shared_ptr<CudaJob> CudaJob::start(Setup setup) {
     job->undo_post();
     throw;
   }
-  job->method_ = describe(setup.choice, setup.input);  // once the copy is under way
   return job;
 }
 
@@ -68,19 +74,31 @@ void CudaJob::post(Setup& setup) {
   if (caller_) order_after_caller();
   posted_ = true;
   posted_at_ = Clock::now();
-  if (!setup.choice.engine) {
-    launch_kernel(setup);
-    seal();
-    return;
-  }
-  work_.emplace(std::move(setup.plan), setup.cut, setup.choice.streams, setup.input.link);
+  if (choice_->engine) return post_engine(setup);
+  launch_kernel(setup.prepared ? *setup.prepared : *setup.once);
+  seal();
+  // Whoever waits sees the end first; the watcher's look is for copies that nobody waits for.
+  const auto when = setup.prompt ? posted_at_ : posted_at_ + expected_ + kPatience;
+  lane_->watcher().add(shared_from_this(), when);
+}
+
+void CudaJob::post_engine(Setup& setup) {
+  const CudaCopy& copy = setup.prepared ? *setup.prepared : *setup.once;
+  work_.emplace(copy.plan, copy.cut, choice_->streams, input_.link);
   bool more = work_->post_batch(*slot_);
   // The caller's stream can only wait for what has been posted.
   while (more && caller_) more = work_->post_batch(*slot_);
-  if (more)
-    lane_->poster().add(shared_from_this());
-  else
+  if (!more) {
+    work_.reset();
     seal();
+  } else if (setup.prepared) {
+    prepared_ = setup.prepared;
+  } else {
+    plan_ = std::move(setup.once->plan);
+    work_->moved(plan_);
+  }
+  const auto when = more || setup.prompt ? posted_at_ : posted_at_ + expected_ + kPatience;
+  lane_->watcher().add(shared_from_this(), when);
 }
 
 void CudaJob::order_after_caller() {
@@ -91,25 +109,30 @@ void CudaJob::order_after_caller() {
               "TransferOptions::stream is no usable stream of " + device,
               ErrorCode::invalid_argument);
   if (capture != cudaStreamCaptureStatusNone)
-    throw Error(ErrorCode::invalid_argument,
-                "TransferOptions::stream is being captured into a CUDA graph; a transfer cannot be "
-                "part of a graph");
+    throw Error(
+        ErrorCode::invalid_argument,
+        "TransferOptions::stream is being captured into a CUDA graph; only a prepared copy can "
+        "be part of one: PreparedTransfer::capture()");
   cuda::check(cudaEventRecord(slot_->order.get(), stream),
               "TransferOptions::stream is no stream of " + device, ErrorCode::invalid_argument);
   cuda::check(cudaStreamWaitEvent(slot_->stream.get(), slot_->order.get(), 0),
               "cannot order the copy after the caller's stream");
 }
 
-void CudaJob::launch_kernel(const Setup& setup) {
+void CudaJob::launch_kernel(const CudaCopy& copy) {
   handshake_ = caller_.has_value();
   kernels::Control control;
   control.words = words_;
   control.relay = reinterpret_cast<std::uint32_t*>(slot_->relay.data());
-  control.ticket = slot_->next_tickets(kernels::launches(setup.plan));
   control.handshake = handshake_;
-  cuda::check(static_cast<cudaError_t>(kernels::launch_copy(setup.plan, setup.choice.launch,
-                                                            control, slot_->stream.get())),
-              "cannot launch the copy kernel");
+  const std::uint32_t launches =
+      copy.packed ? copy.packed->launches() : kernels::launches(copy.plan);
+  control.ticket = slot_->next_tickets(launches);
+  const cudaStream_t stream = slot_->stream.get();
+  const int error = copy.packed
+                        ? copy.packed->start(control, stream)
+                        : kernels::launch_copy(copy.plan, copy.choice.launch, control, stream);
+  cuda::check(static_cast<cudaError_t>(error), "cannot launch the copy kernel");
 }
 
 // Everything is in the stream: marks its end.
@@ -119,18 +142,13 @@ void CudaJob::seal() {
     cuda::check(cudaStreamWaitEvent(static_cast<cudaStream_t>(caller_->handle), done_, 0),
                 "cannot order the caller's stream after the copy");
   sealed_.store(true, std::memory_order_release);
-  self_ = shared_from_this();
-  const cudaError_t error = cudaLaunchHostFunc(slot_->stream.get(), &CudaJob::on_done, this);
-  if (error == cudaSuccess) return;
-  self_.reset();
-  cuda::check(error, "cannot ask CUDA for a callback");
 }
 
 // Posting failed half way: what is in the stream becomes a no-op or is waited for.
 void CudaJob::undo_post() noexcept {
   {
     std::lock_guard lock(mutex_);
-    quiet_ = nullptr;
+    observer_ = nullptr;
     if (!posted_) return;
     atomic(words_->abort).store(static_cast<std::uint32_t>(ErrorCode::failed));
   }
@@ -148,30 +166,59 @@ void CudaJob::drain() noexcept {
   (void)cudaGetLastError();
 }
 
+void CudaJob::call_me_back() noexcept {
+  cudaStream_t stream = nullptr;
+  {
+    std::lock_guard lock(mutex_);
+    if (slot_ == nullptr || broken_) return;
+    callback_comes_ = true;
+    self_ = shared_from_this();
+    stream = slot_->stream.get();
+  }
+  if (cudaLaunchHostFunc(stream, &CudaJob::on_done, this) == cudaSuccess) return;
+  (void)cudaGetLastError();
+  std::lock_guard lock(mutex_);
+  callback_comes_ = false;
+  self_.reset();
+}
+
 void CUDART_CB CudaJob::on_done(void* data) {
   const RestrictedThread restricted;
   const std::shared_ptr<CudaJob> job = std::move(static_cast<CudaJob*>(data)->self_);
   job->finish_from_gpu();
-  job->lane_->give_back(std::move(job->slot_));
+  {
+    std::lock_guard lock(job->mutex_);
+    job->callback_comes_ = false;
+  }
+  job->return_slot();
 }
 
-CudaJob::Progress CudaJob::post_more() noexcept {
+std::optional<std::chrono::microseconds> CudaJob::look() noexcept {
   try {
     const cuda::DeviceGuard guard(lane_->device());
-    bool more = true;
-    if (aborted()) {
-      posting_ended_early_ = true;
-      more = false;
-    } else {
-      if (!work_->ready(*slot_)) return Progress::waiting;
-      more = work_->post_batch(*slot_);
+    if (work_) {
+      bool more = true;
+      if (aborted()) {
+        posting_ended_early_ = true;
+        more = false;
+      } else {
+        if (!work_->ready(*slot_)) return kBetweenBatches;
+        more = work_->post_batch(*slot_);
+      }
+      if (more) return std::chrono::microseconds(0);
+      work_.reset();
+      seal();
     }
-    if (more) return Progress::posted;
-    seal();
+    check_event();
+    call_me_back();
+    std::lock_guard lock(mutex_);
+    // All is over, or CUDA will tell; or CUDA could not be asked to.
+    if (slot_ == nullptr || callback_comes_ || broken_) return std::nullopt;
+    return kPatience;
   } catch (const std::exception& e) {
     fail(e.what());
   }
-  return Progress::all_posted;
+  return std::nullopt;
 }
 
 void CudaJob::fail(const std::string& why) noexcept {
@@ -215,8 +262,8 @@ std::optional<JobResult> CudaJob::poll() {
   return result_;
 }
 
-// True when the job has ended. The slot may be another job's by now, but only if the callback has
-// ended this one.
+// True when the job has ended. The slot may be another job's by now, but only once somebody has
+// seen this one end.
 bool CudaJob::check_event() {
   const CUresult status = cuda::driver().event_query(done_);
   if (status == CUDA_ERROR_NOT_READY) {
@@ -225,14 +272,33 @@ bool CudaJob::check_event() {
   }
   if (status == CUDA_SUCCESS) {
     finish_from_gpu();
+    return_slot();
     return true;
   }
-  // The context is broken, for good. CUDA's callback will not come, and keeps its job: a leak, in a
-  // process whose GPU work is over anyway.
+  // The context is broken, for good. The slot stays with the job: a leak, in a process whose GPU
+  // work is over anyway.
+  {
+    std::lock_guard lock(mutex_);
+    broken_ = true;
+  }
   JobResult result;
   result.error = "the GPU failed while it copied: " + cuda::describe(status);
   finish(std::move(result));
   return true;
+}
+
+void CudaJob::return_slot() noexcept {
+  std::unique_ptr<Slot> slot;
+  {
+    std::lock_guard lock(mutex_);
+    if (callback_comes_) return;
+    slot = std::move(slot_);
+  }
+  if (slot != nullptr) lane_->give_back(std::move(slot));
+}
+
+std::string CudaJob::method() const {
+  return choice_ ? describe(*choice_, input_) : "nothing to copy";
 }
 
 void CudaJob::finish_from_gpu() {
@@ -245,18 +311,17 @@ void CudaJob::finish_from_gpu() {
 }
 
 void CudaJob::finish(JobResult result) {
-  std::function<void()> quiet;
+  std::shared_ptr<JobObserver> observer;
   {
     std::lock_guard lock(mutex_);
     if (result_) return;
     // An abort that came too late to stop anything: the status word stays good.
     if (result.moved_all) atomic(words_->abort).store(0);
     result_ = std::move(result);
-    quiet = std::move(quiet_);
-    quiet_ = nullptr;
+    observer = std::move(observer_);
   }
   ended_.notify_all();
-  if (quiet) quiet();
+  if (observer) observer->job_is_quiet();
 }
 
 }  // namespace kvferry::path

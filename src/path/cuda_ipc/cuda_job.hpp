@@ -17,74 +17,95 @@
 
 namespace kvferry::path {
 
-// One copy on a GPU. Whoever sees first that it has ended, a waiter by the event or CUDA by its
-// callback, ends it: once. Thread-safe.
+// A plan and how it is to be copied.
+struct CudaCopy {
+  plan::Plan plan;
+  ChooseInput input;
+  Choice choice;
+  EngineCut cut = EngineCut::whole;
+  std::optional<kernels::PackedCopy> packed;  // where it was prepared for a kernel
+};
+
+// One copy on a GPU. Whoever sees first that it has ended, a waiter by the event, the lane's
+// watcher or CUDA by its callback, ends it: once. Thread-safe.
 class CudaJob final : public Job, public std::enable_shared_from_this<CudaJob> {
  public:
   struct Setup {
     std::shared_ptr<Lane> lane;
-    plan::Plan plan;
-    ChooseInput input;
-    Choice choice;
-    EngineCut cut = EngineCut::whole;
+    // One of the two. Where the copy is not prepared, its plan stays the caller's to use again,
+    // unless the job is not yet all posted.
+    CudaCopy* once = nullptr;
+    std::shared_ptr<const CudaCopy> prepared;
     std::optional<CudaStream> stream;
-    std::function<void()> quiet;
+    bool prompt = false;
+    std::shared_ptr<JobObserver> observer;
   };
   // Posts it. Throws: Error{invalid_argument} (the stream), Error{resource}.
   static std::shared_ptr<CudaJob> start(Setup setup);
   // Nothing to move: quiet at once.
   static std::shared_ptr<CudaJob> start_empty(std::shared_ptr<Lane> lane,
-                                              std::function<void()> quiet);
+                                              std::shared_ptr<JobObserver> observer);
   ~CudaJob() override;
 
   void abort(ErrorCode why) noexcept override;
   std::optional<JobResult> poll() override;
   bool wait_until(std::chrono::steady_clock::time_point until) override;
-  std::string method() const override { return method_; }
+  std::string method() const override;
   const volatile std::uint32_t* status_word() const noexcept override { return &words_->abort; }
 
-  // For the poster: another batch of engine copies, if it is time.
-  enum class Progress : std::uint8_t { waiting, posted, all_posted };
-  Progress post_more() noexcept;
+  // For the watcher: posts more, or looks whether the copy has ended; when to look again, or
+  // nothing where that is no longer needed.
+  std::optional<std::chrono::microseconds> look() noexcept;
 
   struct Key {};  // only start() makes jobs
-  CudaJob(Key, std::shared_ptr<Lane> lane, std::function<void()> quiet);
+  CudaJob(Key, std::shared_ptr<Lane> lane, std::shared_ptr<JobObserver> observer);
 
  private:
+  using Clock = std::chrono::steady_clock;
+
   void post(Setup& setup);
+  void post_engine(Setup& setup);
   void order_after_caller();
-  void launch_kernel(const Setup& setup);
+  void launch_kernel(const CudaCopy& copy);
   void seal();
   void undo_post() noexcept;
   void drain() noexcept;
+  // Asks CUDA to call when all is done. From then on the callback gives the slot back.
+  void call_me_back() noexcept;
   static void CUDART_CB on_done(void* job);
 
   bool aborted() const noexcept;
   bool check_event();
-  bool spin_until(std::chrono::steady_clock::time_point until);
+  bool spin_until(Clock::time_point until);
   void finish_from_gpu();
   void fail(const std::string& why) noexcept;
   void finish(JobResult result);
+  void return_slot() noexcept;
 
   const std::shared_ptr<Lane> lane_;
-  std::unique_ptr<Slot> slot_;  // until CUDA's callback gives it back
+  std::unique_ptr<Slot> slot_;  // until its streams are known to be idle
   cudaEvent_t done_ = nullptr;  // the slot's
   kernels::Words* words_ = nullptr;
   std::optional<CudaStream> caller_;
+  ChooseInput input_;
+  std::optional<Choice> choice_;  // none: nothing to copy
   std::optional<EngineWork> work_;
-  bool posted_ = false;  // something of ours may be in the slot's streams
+  plan::Plan plan_;                           // what `work_` borrows, where it is ours,
+  std::shared_ptr<const CudaCopy> prepared_;  // and where it is not
+  bool posted_ = false;                       // something of ours may be in the slot's streams
   bool handshake_ = false;
   bool posting_ended_early_ = false;
-  std::string method_;
-  std::chrono::steady_clock::time_point posted_at_{};
+  Clock::time_point posted_at_{};
   std::chrono::microseconds expected_{0};
   std::atomic<bool> sealed_{false};  // `done_` has been recorded: it can be asked
   std::shared_ptr<CudaJob> self_;    // while CUDA's callback is to come
 
   std::mutex mutex_;
   std::condition_variable ended_;
+  bool callback_comes_ = false;
+  bool broken_ = false;  // the GPU failed: no callback will come
   std::optional<JobResult> result_;
-  std::function<void()> quiet_;
+  std::shared_ptr<JobObserver> observer_;
 };
 
 }  // namespace kvferry::path

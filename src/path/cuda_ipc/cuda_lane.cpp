@@ -6,13 +6,16 @@
 #include <new>
 #include <thread>
 
-#include "path/cuda_ipc/cuda_engine_poster.hpp"
+#include "path/cuda_ipc/cuda_watcher.hpp"
 
 namespace kvferry::path {
 namespace {
 
 // Made when a lane opens; more only when more jobs run at once.
 constexpr int kFirstSlots = 4;
+// Room for all that may rest at a time, so that giving back does not allocate; a lane of more
+// grows.
+constexpr std::size_t kMostSlots = 1024;
 constexpr std::size_t kWordsPerPage = 64;
 
 thread_local int restricted_depth = 0;
@@ -54,13 +57,14 @@ Lane::Lane(int device) : device_(device), info_(cuda::device_info(device)) {
   cuda::check(static_cast<cudaError_t>(kernels::prepare_device(with_tma)),
               fmt::format("cannot load kvferry's kernels on GPU cuda:{}", device),
               ErrorCode::refused);
+  slots_.reserve(kMostSlots);
   for (int i = 0; i < kFirstSlots; ++i) slots_.push_back(make_slot());
   give_back(take_words());
-  poster_ = std::make_unique<EnginePoster>();
+  watcher_ = std::make_unique<Watcher>();
 }
 
 Lane::~Lane() {
-  poster_.reset();
+  watcher_.reset();
   try {
     const cuda::DeviceGuard guard(device_);
     slots_.clear();
@@ -74,8 +78,8 @@ std::unique_ptr<Slot> Lane::take_slot() {
   {
     std::lock_guard lock(mutex_);
     if (!slots_.empty()) {
-      auto slot = std::move(slots_.front());
-      slots_.pop_front();
+      auto slot = std::move(slots_.back());
+      slots_.pop_back();
       return slot;
     }
   }
@@ -97,7 +101,6 @@ std::unique_ptr<Slot> Lane::make_slot() {
 
 void Lane::give_back(std::unique_ptr<Slot> slot) noexcept {
   std::lock_guard lock(mutex_);
-  // At the back: CUDA may still be returning from the callback that ended the slot's last job.
   slots_.push_back(std::move(slot));
 }
 

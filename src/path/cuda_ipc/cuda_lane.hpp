@@ -3,18 +3,18 @@
 #include <array>
 #include <condition_variable>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <mutex>
 #include <vector>
 
+#include "base/recycling_allocator.hpp"
 #include "kernels/copy.hpp"
 #include "memory/cuda_device.hpp"
 #include "memory/cuda_handles.hpp"
 
 namespace kvferry::path {
 
-class EnginePoster;
+class Watcher;
 
 // What one running copy needs on a GPU. Exclusive to its job until the lane has it back.
 struct Slot {
@@ -49,15 +49,18 @@ class Lane {
   int device() const noexcept { return device_; }
   const cuda::DeviceInfo& info() const noexcept { return info_; }
 
-  // The slot that has rested longest, or a new one. Throws: Error{resource}.
+  // The slot that was used last, whose stream the driver still has at hand, or a new one. Throws:
+  // Error{resource}.
   std::unique_ptr<Slot> take_slot();
-  // Calls nothing of CUDA: CUDA's callbacks may use it.
+  // Requires: its streams are idle. Calls nothing of CUDA: CUDA's callbacks may use it.
   void give_back(std::unique_ptr<Slot> slot) noexcept;
   // Cleared words. Throws: Error{resource}.
   kernels::Words* take_words();
   void give_back(kernels::Words* words) noexcept;
 
-  EnginePoster& poster() noexcept { return *poster_; }
+  Watcher& watcher() noexcept { return *watcher_; }
+  // For the objects of a job.
+  const RecyclingAllocator<std::byte>& recycler() const noexcept { return recycler_; }
 
   static void make_forks(Slot& slot);
 
@@ -68,10 +71,11 @@ class Lane {
   const int device_;
   cuda::DeviceInfo info_;
   std::mutex mutex_;
-  std::deque<std::unique_ptr<Slot>> slots_;
+  std::vector<std::unique_ptr<Slot>> slots_;
   std::vector<cuda::PinnedBuffer> word_pages_;
   std::vector<kernels::Words*> words_;
-  std::unique_ptr<EnginePoster> poster_;
+  RecyclingAllocator<std::byte> recycler_;
+  std::unique_ptr<Watcher> watcher_;
 };
 
 // True on threads that must not destroy a Lane or a mapping: CUDA's callback thread, where no call

@@ -4,7 +4,9 @@
 
 #include <thread>
 
+#include "base/scope_exit.hpp"
 #include "path/cuda_ipc/cuda_job.hpp"
+#include "path/cuda_ipc/cuda_prepared.hpp"
 #include "path/cuda_ipc/engine_copies.hpp"
 
 namespace kvferry::path {
@@ -53,22 +55,18 @@ CudaRoute::~CudaRoute() {
   }
 }
 
-std::shared_ptr<Job> CudaRoute::start(plan::Plan plan, const JobOptions& options,
-                                      std::function<void()> quiet) {
-  const std::shared_ptr<Lane>& lane = ends_->lane;
-  if (plan.blocks == 0 || plan.planes == 0) return CudaJob::start_empty(lane, std::move(quiet));
+void CudaRoute::choose_copy(const plan::Plan& plan, const JobOptions& options,
+                            CudaCopy& copy) const {
   check_plan(plan);
-  const cuda::DeviceInfo& info = lane->info();
-  CudaJob::Setup setup;
-  setup.lane = lane;
-  setup.cut = cut_for_engine(plan, info.max_pitch, planes_together_);
-  ChooseInput& in = setup.input;
+  const cuda::DeviceInfo& info = ends_->lane->info();
+  copy.cut = cut_for_engine(plan, info.max_pitch, planes_together_);
+  ChooseInput& in = copy.input;
   in.row_bytes = plan.row_bytes;
   in.blocks = plan.blocks;
   in.planes = plan.planes;
   in.alignment = alignment_of(plan);
-  in.engine_copies = engine_copies(plan, setup.cut);
-  in.engine_flat = is_flat(plan, setup.cut);
+  in.engine_copies = engine_copies(plan, copy.cut);
+  in.engine_flat = is_flat(plan, copy.cut);
   in.link = link_;
   in.costs = &costs_;
   in.compute_major = info.compute_major;
@@ -78,11 +76,35 @@ std::shared_ptr<Job> CudaRoute::start(plan::Plan plan, const JobOptions& options
   in.copy = options.copy;
   in.ordered = options.stream.has_value();
   in.writes_remote = options.direction == Direction::push;
-  setup.choice = choose(in);
-  setup.plan = std::move(plan);
+  copy.choice = choose(in);
+  in.costs = &kDefaultCosts;  // jobs outlive their route, and need it no more
+}
+
+std::shared_ptr<Job> CudaRoute::start(plan::Plan& plan, const JobOptions& options,
+                                      std::shared_ptr<JobObserver> observer) {
+  const std::shared_ptr<Lane>& lane = ends_->lane;
+  if (plan.blocks == 0 || plan.planes == 0) return CudaJob::start_empty(lane, std::move(observer));
+  CudaCopy copy;
+  choose_copy(plan, options, copy);
+  copy.plan = std::move(plan);
+  const ScopeExit give_back([&] { plan = std::move(copy.plan); });
+  CudaJob::Setup setup;
+  setup.lane = lane;
+  setup.once = &copy;
   setup.stream = options.stream;
-  setup.quiet = std::move(quiet);
+  setup.prompt = options.prompt;
+  setup.observer = std::move(observer);
   return CudaJob::start(std::move(setup));
+}
+
+std::unique_ptr<PreparedCopy> CudaRoute::prepare(plan::Plan plan, const JobOptions& options) {
+  auto copy = std::make_shared<CudaCopy>();
+  if (plan.blocks != 0 && plan.planes != 0) {
+    choose_copy(plan, options, *copy);
+    if (!copy->choice.engine) copy->packed.emplace(plan, copy->choice.launch);
+  }
+  copy->plan = std::move(plan);
+  return std::make_unique<CudaPrepared>(ends_->lane, std::move(copy), options);
 }
 
 }  // namespace kvferry::path

@@ -6,6 +6,7 @@
 
 #include "path/cuda_ipc/choose.hpp"
 #include "path/cuda_ipc/cuda_host_pin.hpp"
+#include "path/cuda_ipc/cuda_job.hpp"
 #include "path/cuda_ipc/cuda_lane.hpp"
 #include "path/path.hpp"
 
@@ -35,8 +36,9 @@ class CudaRoute final : public Route {
 
   const plan::BlockMap& remote() const noexcept override { return ends_->remote.map; }
   const plan::BlockMap& local() const noexcept override { return ends_->local.map; }
-  std::shared_ptr<Job> start(plan::Plan plan, const JobOptions& options,
-                             std::function<void()> quiet) override;
+  std::shared_ptr<Job> start(plan::Plan& plan, const JobOptions& options,
+                             std::shared_ptr<JobObserver> observer) override;
+  std::unique_ptr<PreparedCopy> prepare(plan::Plan plan, const JobOptions& options) override;
 
  private:
   struct Ends {
@@ -47,6 +49,9 @@ class CudaRoute final : public Route {
     std::shared_ptr<Lane> lane;
     MappedEnd local, remote;
   };
+  // Everything but the plan. Requires: the plan is not empty.
+  void choose_copy(const plan::Plan& plan, const JobOptions& options, CudaCopy& copy) const;
+
   std::unique_ptr<Ends> ends_;
   const Link link_;
   const bool planes_together_;

@@ -41,6 +41,7 @@ class EngineCopies {
   EngineCopies(const plan::Plan& plan, EngineCut cut) noexcept;
   // False when there are no more.
   bool next(EngineCopy& copy) noexcept;
+  void moved(const plan::Plan& plan) noexcept { plan_ = &plan; }
 
  private:
   bool next_whole(EngineCopy& copy) noexcept;

@@ -17,6 +17,7 @@
 #include "memory/cuda_device.hpp"
 #include "memory/cuda_handles.hpp"
 #include "path/cuda_ipc/cuda_ipc_path.hpp"
+#include "path/test_observer.hpp"
 
 // What the tests of the route on real GPUs share: small pools, a naive copy to compare with.
 namespace kvferry::path {
@@ -174,7 +175,7 @@ class CudaIpcTest : public testing::Test {
     options.direction = direction;
     options.copy = method.copy;
     options.max_sms = method.max_sms;
-    const auto job = route.start(plan_for(route, ids, direction), options, [&] { ++quiet; });
+    const auto job = start_copy(route, plan_for(route, ids, direction), options, [&] { ++quiet; });
     EXPECT_TRUE(job->wait_until(Clock::now() + 20s));
     const auto result = job->poll();
     if (!result) return "still running";

@@ -28,7 +28,7 @@ CopyJob::CopyJob(plan::Plan plan, Setup setup)
       direction_(setup.direction),
       threads_(std::move(setup.threads)),
       pending_(chunks_.count()),
-      on_quiet_(std::move(setup.quiet)) {}
+      observer_(std::move(setup.observer)) {}
 
 std::shared_ptr<CopyJob> CopyJob::start(plan::Plan plan, Setup setup) {
   auto job = std::make_shared<CopyJob>(std::move(plan), std::move(setup));
@@ -89,16 +89,16 @@ void CopyJob::settle(std::uint64_t chunks) noexcept {
 
 void CopyJob::end() noexcept {
   const std::chrono::duration<double> moved = std::chrono::steady_clock::now() - started_;
-  std::function<void()> on_quiet;
+  std::shared_ptr<JobObserver> observer;
   {
     const std::lock_guard lock(mutex_);
     result_.moved_all = !result_.aborted && result_.error.empty();
     result_.move_s = moved.count();
-    on_quiet.swap(on_quiet_);
+    observer.swap(observer_);
     quiet_.store(true, std::memory_order_release);
     ended_.notify_all();
   }
-  if (on_quiet) on_quiet();
+  if (observer) observer->job_is_quiet();
 }
 
 std::optional<JobResult> CopyJob::poll() {

@@ -3,7 +3,6 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -27,7 +26,7 @@ class CopyJob final : public Job, public CopyWork {
     std::shared_ptr<PieceMover> mover;
     Direction direction = Direction::pull;
     std::shared_ptr<CopyThreads> threads;  // started
-    std::function<void()> quiet;
+    std::shared_ptr<JobObserver> observer;
   };
   CopyJob(plan::Plan plan, Setup setup);
 
@@ -62,7 +61,7 @@ class CopyJob final : public Job, public CopyWork {
   std::mutex mutex_;
   std::condition_variable ended_;
   JobResult result_;
-  std::function<void()> on_quiet_;
+  std::shared_ptr<JobObserver> observer_;
 };
 
 }  // namespace kvferry::path::host

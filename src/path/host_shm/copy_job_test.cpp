@@ -6,6 +6,8 @@
 #include <random>
 #include <thread>
 
+#include "path/test_observer.hpp"
+
 namespace kvferry::path::host {
 namespace {
 
@@ -72,9 +74,9 @@ class CopyJobs : public testing::Test {
 
   std::shared_ptr<CopyJob> start(const plan::Plan& plan, std::shared_ptr<PieceMover> mover = {}) {
     if (!mover) mover = std::make_shared<MappedMover>();
-    return CopyJob::start(
-        plan,
-        {.mover = std::move(mover), .threads = threads_, .quiet = [count = quiet_] { ++*count; }});
+    return CopyJob::start(plan, {.mover = std::move(mover),
+                                 .threads = threads_,
+                                 .observer = on_quiet([count = quiet_] { ++*count; })});
   }
 
   static JobResult finish(CopyJob& job) {

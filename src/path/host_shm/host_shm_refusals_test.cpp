@@ -4,6 +4,7 @@
 
 #include "path/host_shm/host_shm_path.hpp"
 #include "path/host_shm/test_pools.hpp"
+#include "path/test_observer.hpp"
 
 namespace kvferry::path {
 namespace {
@@ -56,8 +57,8 @@ TEST(HostShmRefusals, AReadOnlyPoolRefusesPushesBeforeAnythingIsWritten) {
   JobOptions options;
   options.direction = Direction::push;
   EXPECT_THAT(complaint([&] {
-                route->start(plan::make_plan(route->local(), route->remote(), ids, ids, {}),
-                             options, [] { FAIL() << "never started"; });
+                start_copy(*route, plan::make_plan(route->local(), route->remote(), ids, ids, {}),
+                           options, [] { FAIL() << "never started"; });
               }),
               HasSubstr("refused: push: the remote pool is not writable"));
 }
@@ -81,7 +82,7 @@ TEST(HostShmRefusals, OptionsForGpusAreRefusedByName) {
   const auto with = [&](auto change) {
     JobOptions options;
     change(options);
-    return complaint([&] { route->start({}, options, [] {}); });
+    return complaint([&] { start_copy(*route, {}, options); });
   };
   EXPECT_THAT(with([](JobOptions& o) { o.stream = CudaStream{}; }),
               HasSubstr("invalid argument: stream: a CUDA stream needs a CUDA pool"));

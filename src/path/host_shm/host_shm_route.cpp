@@ -35,13 +35,40 @@ HostShmRoute::HostShmRoute(Setup setup)
   }
 }
 
-std::shared_ptr<Job> HostShmRoute::start(plan::Plan plan, const JobOptions& options,
-                                         std::function<void()> quiet) {
+std::shared_ptr<Job> HostShmRoute::start(plan::Plan& plan, const JobOptions& options,
+                                         std::shared_ptr<JobObserver> observer) {
   check(options, setup_.writable);
   return CopyJob::start(std::move(plan), {.mover = setup_.mover,
                                           .direction = options.direction,
                                           .threads = setup_.threads,
-                                          .quiet = std::move(quiet)});
+                                          .observer = std::move(observer)});
+}
+
+// The checked plan; each start takes a copy of it.
+class HostShmRoute::Prepared final : public PreparedCopy {
+ public:
+  Prepared(HostShmRoute& route, plan::Plan plan, const JobOptions& options)
+      : route_(route), plan_(std::move(plan)), options_(options) {}
+  std::shared_ptr<Job> start(std::shared_ptr<JobObserver> observer) override {
+    plan::Plan plan = plan_;
+    return route_.start(plan, options_, std::move(observer));
+  }
+  void capture(CudaStream) override {
+    throw Error(ErrorCode::invalid_argument,
+                "capture: a CUDA graph copies GPU memory; both pools are in host memory");
+  }
+  void retire(ErrorCode) noexcept override {}
+  const volatile std::uint32_t* status_word() const noexcept override { return nullptr; }
+
+ private:
+  HostShmRoute& route_;
+  const plan::Plan plan_;
+  const JobOptions options_;
+};
+
+std::unique_ptr<PreparedCopy> HostShmRoute::prepare(plan::Plan plan, const JobOptions& options) {
+  check(options, setup_.writable);
+  return std::make_unique<Prepared>(*this, std::move(plan), options);
 }
 
 }  // namespace kvferry::path::host

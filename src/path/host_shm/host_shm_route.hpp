@@ -28,10 +28,12 @@ class HostShmRoute final : public Route {
   const plan::BlockMap& remote() const noexcept override { return setup_.remote.map; }
   const plan::BlockMap& local() const noexcept override { return local_; }
   // Throws also: Error{refused} for a push into a pool that is not writable.
-  std::shared_ptr<Job> start(plan::Plan plan, const JobOptions& options,
-                             std::function<void()> quiet) override;
+  std::shared_ptr<Job> start(plan::Plan& plan, const JobOptions& options,
+                             std::shared_ptr<JobObserver> observer) override;
+  std::unique_ptr<PreparedCopy> prepare(plan::Plan plan, const JobOptions& options) override;
 
  private:
+  class Prepared;
   const Setup setup_;
   const plan::BlockMap local_;
   // Declared after the mappings in setup_, so that they end before these go.

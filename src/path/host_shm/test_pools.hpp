@@ -21,6 +21,7 @@
 
 #include "kvferry/error.hpp"
 #include "path/host_shm/host_shm_path.hpp"
+#include "path/test_observer.hpp"
 
 // For tests of host_shm: pools with known bytes, and a second process that owns one.
 namespace kvferry::path::test {
@@ -269,7 +270,7 @@ inline JobResult run(Route& route, plan::Plan plan, Direction direction) {
   const auto quiet = std::make_shared<std::atomic<int>>(0);
   JobOptions options;
   options.direction = direction;
-  const auto job = route.start(std::move(plan), options, [quiet] { ++*quiet; });
+  const auto job = start_copy(route, std::move(plan), options, [quiet] { ++*quiet; });
   EXPECT_TRUE(job->wait_until(std::chrono::steady_clock::now() + std::chrono::seconds(60)));
   for (int i = 0; i < 10000 && *quiet == 0; ++i)
     std::this_thread::sleep_for(std::chrono::milliseconds(1));

@@ -1,0 +1,82 @@
+#include "path/cuda_ipc/cuda_watcher.hpp"
+
+#include <algorithm>
+#include <iterator>
+#include <system_error>
+
+#include "kvferry/error.hpp"
+#include "path/cuda_ipc/cuda_job.hpp"
+
+namespace kvferry::path {
+namespace {
+
+// More jobs than this at once, and a post may allocate.
+constexpr std::size_t kUsualJobs = 256;
+
+}  // namespace
+
+Watcher::Watcher() {
+  added_.reserve(kUsualJobs);
+  watched_.reserve(kUsualJobs);
+  try {
+    thread_ = std::thread([this] { run(); });
+  } catch (const std::system_error& e) {
+    throw Error(ErrorCode::resource,
+                std::string("cannot start a thread that watches copies: ") + e.what());
+  }
+}
+
+Watcher::~Watcher() {
+  {
+    std::lock_guard lock(mutex_);
+    ending_ = true;
+  }
+  wake_.notify_one();
+  thread_.join();
+}
+
+void Watcher::add(std::shared_ptr<CudaJob> job, Clock::time_point when) {
+  bool wake = false;
+  {
+    std::lock_guard lock(mutex_);
+    added_.push_back({std::move(job), when});
+    wake = when < wakes_at_;
+  }
+  if (wake) wake_.notify_one();
+}
+
+bool Watcher::await_work() {
+  const auto first = std::ranges::min_element(watched_, {}, &Watched::when);
+  std::unique_lock lock(mutex_);
+  wakes_at_ = first == watched_.end() ? Clock::time_point::max() : first->when;
+  const auto something = [this] {
+    return ending_ ||
+           std::ranges::any_of(added_, [this](const Watched& w) { return w.when < wakes_at_; });
+  };
+  if (first == watched_.end())
+    wake_.wait(lock, something);
+  else
+    wake_.wait_until(lock, wakes_at_, something);
+  wakes_at_ = Clock::time_point::min();  // awake: nobody needs to
+  std::move(added_.begin(), added_.end(), std::back_inserter(watched_));
+  added_.clear();
+  return !ending_;
+}
+
+void Watcher::run() {
+  const RestrictedThread restricted;
+  while (await_work()) {
+    for (Watched& w : watched_) {
+      const auto now = Clock::now();
+      if (w.when > now) continue;
+      const std::optional<std::chrono::microseconds> again = w.job->look();
+      if (again)
+        w.when = now + *again;
+      else
+        w.job.reset();
+    }
+    std::erase_if(watched_, [](const Watched& w) { return w.job == nullptr; });
+  }
+}
+
+}  // namespace kvferry::path
