@@ -191,18 +191,19 @@ Reference& Runner::reference_for(const Work& work) {
 
 Figure Runner::measure(const Work& work) {
   Session& session = session_for(work);
-  const Direction direction = direction_of(work);
-  const TransferOptions options = transfer_options(work);
-  const Session::Ids ids = session.ids(work.blocks, work.order == "scattered");
+  Session::Move move{.direction = direction_of(work),
+                     .ids = session.ids(work.blocks, work.order == "scattered"),
+                     .options = transfer_options(work)};
+  if (work.copy == "prepared") session.prepare(move);
   FigureBuilder figure(work);
-  figure.verified(session.verify(direction, ids, options));
+  figure.verified(session.verify(move));
   std::vector<Measure> measures;
   std::vector<double> wall;
   if (work.group == Group::posting) {
     measures.push_back([&] {
       const auto start = Clock::now();
       const double before = thread_cpu_seconds();
-      const Transfer transfer = session.post(direction, ids, options);
+      const Transfer transfer = session.post(move);
       const double cpu = thread_cpu_seconds() - before;
       wall.push_back(seconds_since(start));
       transfer.wait();
@@ -211,7 +212,7 @@ Figure Runner::measure(const Work& work) {
   } else {
     measures.push_back([&] {
       const auto start = Clock::now();
-      session.move(direction, ids, options);
+      session.post(move).wait();
       return seconds_since(start);
     });
     for (ReferenceWay& way : reference_for(work).ways(work.bytes())) {

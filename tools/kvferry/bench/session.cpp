@@ -97,19 +97,22 @@ Session::Ids Session::ids(std::uint32_t count, bool scattered) const {
   return ids;
 }
 
-Transfer Session::post(Direction direction, const Ids& ids, const TransferOptions& options) const {
-  return direction == Direction::pull ? peer_.pull(pool_, ids.remote, ids.local, options)
-                                      : peer_.push(pool_, ids.remote, ids.local, options);
+void Session::prepare(Move& move) const {
+  const auto& [remote, local] = move.ids;
+  move.prepared = move.direction == Direction::pull
+                      ? peer_.prepare_pull(pool_, remote, local, move.options)
+                      : peer_.prepare_push(pool_, remote, local, move.options);
 }
 
-TransferReport Session::move(Direction direction, const Ids& ids,
-                             const TransferOptions& options) const {
-  return post(direction, ids, options).wait();
+Transfer Session::post(const Move& move) const {
+  if (move.prepared) return move.prepared->post();
+  const auto& [remote, local] = move.ids;
+  return move.direction == Direction::pull ? peer_.pull(pool_, remote, local, move.options)
+                                           : peer_.push(pool_, remote, local, move.options);
 }
 
-TransferReport Session::verify(Direction direction, const Ids& ids,
-                               const TransferOptions& options) {
-  return direction == Direction::pull ? verify_pull(ids, options) : verify_push(ids, options);
+TransferReport Session::verify(const Move& move) {
+  return move.direction == Direction::pull ? verify_pull(move) : verify_push(move);
 }
 
 std::vector<BlockSpec> Session::fill_local() {
@@ -132,26 +135,28 @@ void Session::check_local(const std::vector<BlockSpec>& moved, const std::vector
   if (layers.end < pool_.shape().layers) check(others, {layers.end, pool_.shape().layers});
 }
 
-TransferReport Session::verify_pull(const Ids& ids, const TransferOptions& options) {
+TransferReport Session::verify_pull(const Move& move) {
+  const Ids& ids = move.ids;
   const auto before = fill_local();
   auto wanted = before;
   for (std::size_t i = 0; i < ids.local.size(); ++i) {
     wanted[ids.local[i]] = {ids.local[i], ids.remote[i], Fill::indexed, 0};
   }
-  TransferReport report = move(Direction::pull, ids, options);
-  check_local(wanted, before, options.layers, "in the local pool after a pull");
+  TransferReport report = post(move).wait();
+  check_local(wanted, before, move.options.layers, "in the local pool after a pull");
   return report;
 }
 
-TransferReport Session::verify_push(const Ids& ids, const TransferOptions& options) {
+TransferReport Session::verify_push(const Move& move) {
+  const Ids& ids = move.ids;
   fill_local();
   const std::uint64_t sent = seed_;
-  TransferReport report = move(Direction::push, ids, options);
+  TransferReport report = post(move).wait();
   // All of the server's pool, where it fits ours.
   const std::uint32_t seen = std::min(spec_.server.blocks, spec_.blocks);
   auto wanted = fill_local();
   auto unchanged = wanted;
-  Ids back = this->ids(seen, false);
+  const Ids back = this->ids(seen, false);
   for (std::size_t i = 0; i < seen; ++i) {
     const std::uint32_t local = back.local[i], remote = back.remote[i];
     wanted[local] = unchanged[local] = {local, remote, Fill::indexed, 0};
@@ -160,14 +165,14 @@ TransferReport Session::verify_push(const Ids& ids, const TransferOptions& optio
     const auto at = static_cast<std::size_t>(pushed - ids.remote.begin());
     wanted[local] = {local, ids.local[at], Fill::indexed, sent};
   }
-  move(Direction::pull, back, {});
-  check_local(wanted, unchanged, options.layers, "in the server's pool after a push");
+  post({.direction = Direction::pull, .ids = back}).wait();
+  check_local(wanted, unchanged, move.options.layers, "in the server's pool after a push");
   std::vector<BlockSpec> original;
   for (std::size_t i = 0; i < ids.local.size(); ++i) {
     original.push_back({ids.local[i], ids.remote[i], Fill::indexed, 0});
   }
   pattern::fill(pool_, original, {});
-  move(Direction::push, ids, options);
+  post(move).wait();
   return report;
 }
 

@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <span>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -49,23 +49,30 @@ class Session {
   // Different places on the two sides, the same ones for the same counts.
   Ids ids(std::uint32_t count, bool scattered) const;
 
-  // One transfer, from the call until it is known here to be done.
-  TransferReport move(Direction direction, const Ids& ids, const TransferOptions& options) const;
-  // Posts one.
-  Transfer post(Direction direction, const Ids& ids, const TransferOptions& options) const;
+  // What to move, and how.
+  struct Move {
+    Direction direction = Direction::pull;
+    Ids ids;
+    TransferOptions options{};
+    std::optional<PreparedTransfer> prepared{};  // posted instead
+  };
+  // Throws: as Peer::prepare_pull.
+  void prepare(Move& move) const;
+  // Posts one transfer. Throws: as Peer::pull.
+  Transfer post(const Move& move) const;
   // One transfer, and every byte of it compared: a pull with what the server holds, a push by
   // pulling the server's whole pool back. Nothing else may have changed, on either side. After a
   // push the server holds its fill again, and the same push leaves it at that.
   // Throws: Error{failed} saying where the first wrong byte is, and as Peer::pull.
-  TransferReport verify(Direction direction, const Ids& ids, const TransferOptions& options);
+  TransferReport verify(const Move& move);
 
  private:
   std::vector<pattern::BlockSpec> fill_local();
   void check_local(const std::vector<pattern::BlockSpec>& moved,
                    const std::vector<pattern::BlockSpec>& others, LayerRange layers,
                    std::string_view what) const;
-  TransferReport verify_pull(const Ids& ids, const TransferOptions& options);
-  TransferReport verify_push(const Ids& ids, const TransferOptions& options);
+  TransferReport verify_pull(const Move& move);
+  TransferReport verify_push(const Move& move);
 
   SessionSpec spec_;
   Pool pool_;

@@ -145,6 +145,7 @@ class Builder {
   void latency(const DevicePair& pair) {
     Work one_layer = pair_work(Group::latency, pair, kBlock, 1, 1);
     const Work all_layers = work(Group::latency, pair, kBlock, 1);
+    if (!quick_) add_with(all_layers, "prepared", "scattered", true);
     for (const bool pull : {true, false}) {
       if (quick_ && !pull) break;
       add(all_layers, pull);
@@ -158,12 +159,16 @@ class Builder {
   }
 
   void posting(const DevicePair& pair) {
-    add(work(Group::posting, pair, kBlock, 64));
-    if (quick_) return;
-    add(work(Group::posting, pair, kBlock, 64), false);
     // As many ids as 4 GiB hold; host pools are smaller, and what posting costs depends on ids.
     const bool host = pair.server == "host" || pair.client == "host";
-    add(work(Group::posting, pair, host ? 8192 : kBlock, 1638));
+    const Work few = work(Group::posting, pair, kBlock, 64);
+    const Work many = work(Group::posting, pair, host ? 8192 : kBlock, 1638);
+    add(few);
+    if (quick_) return;
+    add(few, false);
+    add_with(few, "prepared", "scattered", true);
+    add(many);
+    add_with(many, "prepared", "scattered", true);
   }
 
   void sms(const DevicePair& pair) {
