@@ -8,20 +8,19 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <utility>
 
 #include "kvferry/error.hpp"
 #include "quote.hpp"
 
 namespace kvferry::cli {
-namespace {
 
-std::string reason(const std::string& path) {
-  return fmt::format("--json: cannot write {}: {}", quote_path(path), std::strerror(errno));
+std::string JsonTarget::reason() const {
+  return fmt::format("{}: cannot write {}: {}", option_, quote_path(path_), std::strerror(errno));
 }
 
-}  // namespace
-
-JsonTarget::JsonTarget(const std::string& path) : path_(path) {
+JsonTarget::JsonTarget(const std::string& path, std::string option)
+    : path_(path), option_(std::move(option)) {
   if (path == "-") {
     fd_.reset(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0));
   } else {
@@ -33,7 +32,7 @@ JsonTarget::JsonTarget(const std::string& path) : path_(path) {
   }
   if (!fd_) {
     temporary_.clear();
-    throw Error(ErrorCode::invalid_argument, reason(path));
+    throw Error(ErrorCode::invalid_argument, reason());
   }
 }
 
@@ -45,12 +44,12 @@ void JsonTarget::write(std::string_view text) {
   while (!text.empty()) {
     const ssize_t written = ::write(fd_.get(), text.data(), text.size());
     if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) throw Error(ErrorCode::resource, reason(path_));
+    if (written <= 0) throw Error(ErrorCode::resource, reason());
     text.remove_prefix(static_cast<std::size_t>(written));
   }
   if (temporary_.empty()) return;
   if (std::rename(temporary_.c_str(), path_.c_str()) != 0) {
-    throw Error(ErrorCode::resource, reason(path_));
+    throw Error(ErrorCode::resource, reason());
   }
   temporary_.clear();
 }

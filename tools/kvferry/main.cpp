@@ -107,7 +107,11 @@ int run_tool(const CommandLine& line) {
   const std::string& json = bench ? line.bench.json : doctor ? line.doctor.json : line.plan.json;
   const Interrupts interrupts;
   std::signal(SIGPIPE, SIG_IGN);
-  Output out(json == "-" ? stderr : stdout);
+  // Standard output is for one document at a time.
+  const bool taken =
+      json == "-" ||
+      (bench && (line.bench.csv == "-" || line.bench.html == "-" || line.bench.calibrate == "-"));
+  Output out(taken ? stderr : stdout);
   const bool debug = bench ? line.bench.debug : doctor && line.doctor.debug;
   const ToolContext context{out, interrupts, make_log(debug)};
   std::optional<Failure> failure;

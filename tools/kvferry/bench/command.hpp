@@ -16,11 +16,15 @@ namespace kvferry::cli {
 struct BenchOptions {
   bool quick = false;
   std::string only;  // sections or keys; empty: everything
+  std::uint32_t repetitions = 31;
+  std::string seconds_per_case = "3s";
+  bool list = false;  // says what would be measured
   std::string json, csv, html;
   std::string costs;                 // a calibration to use
   std::string calibrate;             // file to write a new calibration to
   std::vector<std::string> compare;  // two result files: compares, measures nothing
   bool debug = false;
+  bool worker = false;  // not for users: a process full of clients, see bench/worker.hpp
 };
 
 CLI::App& add_bench(CLI::App& root, BenchOptions& options);

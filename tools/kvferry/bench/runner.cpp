@@ -1,0 +1,242 @@
+#include "bench/runner.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <ctime>
+
+#include "bench/crowd.hpp"
+#include "bench/figure.hpp"
+#include "bench/suite.hpp"
+#include "kvferry/error.hpp"
+
+namespace kvferry::cli::bench {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using Seconds = std::chrono::duration<double>;
+
+double seconds_since(Clock::time_point start) { return Seconds(Clock::now() - start).count(); }
+
+double thread_cpu_seconds() {
+  timespec now{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
+
+TransferOptions transfer_options(const Work& work) {
+  TransferOptions options;
+  options.layers = {0, work.layers};
+  options.copy = work.copy == "kernel"   ? CopyMethod::kernel
+                 : work.copy == "engine" ? CopyMethod::engine
+                                         : CopyMethod::automatic;
+  options.max_sms = work.max_sms;
+  return options;
+}
+
+Direction direction_of(const Work& work) {
+  return work.direction == "push" ? Direction::push : Direction::pull;
+}
+
+// What ends the benchmark, and what only costs it a figure.
+bool ends_all(ErrorCode code) {
+  return code == ErrorCode::failed || code == ErrorCode::unreachable;
+}
+
+std::string time_left(double seconds) {
+  const auto whole = static_cast<int>(seconds + 0.5);
+  return whole < 90 ? fmt::format("{} s left", whole)
+                    : fmt::format("{} min left", (whole + 30) / 60);
+}
+
+}  // namespace
+
+Pace pace_for(const Work& work, const RunSettings& settings) {
+  Pace pace;
+  pace.budget = settings.per_work;
+  pace.wanted = settings.repetitions;
+  pace.least = std::min<std::size_t>(settings.repetitions, 11);
+  if (work.group == Group::latency) {
+    pace.warmups = 20;
+    pace.least = 100;
+    pace.wanted = settings.quick ? 500 : 5000;
+    pace.budget = 2 * settings.per_work;
+  } else if (work.group == Group::posting) {
+    pace.warmups = 10;
+    pace.wanted = settings.quick ? 100 : 500;
+  }
+  return pace;
+}
+
+Runner::Runner(const ToolContext& context, const Topology& topology, const RunSettings& settings)
+    : context_(context),
+      topology_(topology),
+      settings_(settings),
+      began_(Clock::now()),
+      servers_(context.interrupts) {}
+
+Runner::~Runner() = default;
+
+bool Runner::stop() const {
+  return context_.interrupts.requested() || (settings_.end && Clock::now() > *settings_.end);
+}
+
+ServerSpec Runner::server_spec(const Work& work, std::uint32_t instance) const {
+  return {server_device(work), shape_for(work.block_bytes, kPoolLayers),
+          pool_blocks(work, topology_, settings_.quick), instance};
+}
+
+// The servers of the next works, as many as may run beside one another: starting them together
+// takes no longer than starting one.
+std::vector<ServerSpec> Runner::servers_ahead(const std::vector<Work>& works,
+                                              std::size_t from) const {
+  const std::size_t most = std::clamp<std::size_t>(topology_.cores, 2, 12);
+  std::vector<ServerSpec> specs;
+  std::uint64_t host_bytes = 0, gpu_bytes = 0;
+  for (std::size_t i = from; i < works.size() && specs.size() < most; ++i) {
+    if (works[i].group == Group::clients) break;  // they have servers of their own
+    ServerSpec spec = server_spec(works[i]);
+    if (std::ranges::any_of(specs, [&](const auto& s) { return s.key() == spec.key(); })) continue;
+    (spec.device == "host" ? host_bytes : gpu_bytes) += spec.bytes();
+    const std::uint64_t gpu_room = topology_.gpus.empty() ? 0 : topology_.gpus[0].free_bytes / 3;
+    if (!specs.empty() && (host_bytes > topology_.host_bytes / 4 || gpu_bytes > gpu_room)) break;
+    specs.push_back(std::move(spec));
+  }
+  return specs;
+}
+
+void Runner::show_progress(const std::vector<Work>& works, std::size_t at) {
+  std::string left;
+  if (at > 0) {
+    const auto weight = [&](std::size_t begin, std::size_t end) {
+      double sum = 0;
+      for (std::size_t i = begin; i < end; ++i) sum += pace_for(works[i], settings_).budget.count();
+      return sum;
+    };
+    left = ", " + time_left(seconds_since(began_) * weight(at, works.size()) / weight(0, at));
+  }
+  context_.out.progress().note(
+      fmt::format("[{}/{}{}] {}", at + 1, works.size(), left, works[at].key()));
+}
+
+void Runner::run(const std::vector<Work>& works, Result& result) {
+  began_ = Clock::now();
+  for (std::size_t i = 0; i < works.size(); ++i) {
+    const Work& work = works[i];
+    if (settings_.end && Clock::now() > *settings_.end) {
+      result.skipped.push_back({work.key(), "no time was left for it"});
+      continue;
+    }
+    if (context_.interrupts.requested()) break;
+    show_progress(works, i);
+    if (work.group != Group::clients && !servers_.has(server_spec(work))) {
+      session_.reset();
+      session_key_.clear();
+      try {
+        servers_.keep(servers_ahead(works, i));
+      } catch (const Error& error) {
+        if (error.code() != ErrorCode::cancelled) throw;
+        break;
+      }
+    }
+    if (!run_one(work, result)) break;
+  }
+  result.interrupted = context_.interrupts.requested();
+  context_.out.progress().clear();
+}
+
+// False: the benchmark was interrupted.
+bool Runner::run_one(const Work& work, Result& result) {
+  try {
+    result.figures.push_back(work.group == Group::clients ? measure_clients(work) : measure(work));
+    return true;
+  } catch (const Error& error) {
+    // What a signal or the end of the time has cut short is no figure, and no error either.
+    if (context_.interrupts.requested()) return false;
+    if (ends_all(error.code())) {
+      throw Error(error.code(), fmt::format("{}: {}", work.key(), error.what()), error.where());
+    }
+    result.skipped.push_back({work.key(), error.what()});
+    return true;
+  }
+}
+
+Session& Runner::session_for(const Work& work) {
+  const SessionSpec spec{server_spec(work), client_device(work), work.layout,
+                         pool_blocks(work, topology_, settings_.quick)};
+  const std::string key = fmt::format("{} {} {}", spec.server.key(), spec.device, spec.layout);
+  if (session_ == nullptr || key != session_key_) {
+    session_.reset();
+    session_ = std::make_unique<Session>(spec, servers_.address(spec.server),
+                                         ClientTuning{copy_threads(topology_), settings_.costs},
+                                         context_.log);
+    session_key_ = key;
+  }
+  return *session_;
+}
+
+Reference& Runner::reference_for(const Work& work) {
+  const bool host = work.link == "host";
+  const std::string copier =
+      client_device(work) == "host" ? server_device(work) : client_device(work);
+  const std::string key = fmt::format("{} {} {}", work.from, work.to, copier);
+  if (reference_ == nullptr || key != reference_key_) {
+    reference_.reset();
+    reference_ = host ? make_host_reference(copy_threads(topology_))
+                      : make_cuda_reference({work.from, work.to, copier});
+    reference_key_ = key;
+  }
+  return *reference_;
+}
+
+Figure Runner::measure(const Work& work) {
+  Session& session = session_for(work);
+  Session::Move move{.direction = direction_of(work),
+                     .ids = session.ids(work.blocks, work.order == "scattered"),
+                     .options = transfer_options(work)};
+  if (work.copy == "prepared") session.prepare(move);
+  FigureBuilder figure(work);
+  figure.verified(session.verify(move));
+  std::vector<Measure> measures;
+  std::vector<double> wall;
+  if (work.group == Group::posting) {
+    measures.push_back([&] {
+      const auto start = Clock::now();
+      const double before = thread_cpu_seconds();
+      const Transfer transfer = session.post(move);
+      const double cpu = thread_cpu_seconds() - before;
+      wall.push_back(seconds_since(start));
+      transfer.wait();
+      return cpu;
+    });
+  } else {
+    measures.push_back([&] {
+      const auto start = Clock::now();
+      session.post(move).wait();
+      return seconds_since(start);
+    });
+    for (ReferenceWay& way : reference_for(work).ways(work.bytes())) {
+      figure.add_way(way.name);
+      measures.push_back(std::move(way.copy));
+    }
+  }
+  const Samples samples = sample(pace_for(work, settings_), measures, [this] { return stop(); });
+  if (!wall.empty()) figure.note(wall_note(std::move(wall)));
+  return figure.finish(samples);
+}
+
+Figure Runner::measure_clients(const Work& work) {
+  session_.reset();
+  session_key_.clear();
+  reference_.reset();
+  std::vector<ServerSpec> specs;
+  // Servers that are pushed into hold other bytes afterwards: no later work may find them.
+  const std::uint32_t first = work.direction == "both" ? 100 : 1;
+  for (std::uint32_t i = 0; i < work.servers; ++i) specs.push_back(server_spec(work, first + i));
+  servers_.keep(specs);
+  CrowdSpec crowd{work, {}, specs.front().blocks, context_.interrupts};
+  for (const ServerSpec& spec : specs) crowd.addresses.push_back(servers_.address(spec));
+  return measure_crowd(crowd, settings_, [this] { return stop(); });
+}
+
+}  // namespace kvferry::cli::bench

@@ -1,0 +1,131 @@
+#include "bench/servers.hpp"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+
+#include "kvferry/error.hpp"
+#include "socket_path.hpp"
+
+namespace kvferry::cli::bench {
+namespace {
+
+using namespace std::chrono_literals;
+using Clock = std::chrono::steady_clock;
+
+// A first use of a GPU can take long where many are installed.
+constexpr auto kReadyPatience = 120s;
+constexpr auto kEndPatience = 5s;
+
+std::string make_directory() {
+  // Short, since a socket's path has 107 bytes; 0700, so that the names in it are ours.
+  std::string path = read_surroundings().tmp_dir + "/kvferry-bench-XXXXXX";
+  if (::mkdtemp(path.data()) == nullptr) {
+    throw Error(ErrorCode::resource, fmt::format("cannot make a directory for sockets, {}: {}",
+                                                 path, std::strerror(errno)));
+  }
+  return path;
+}
+
+}  // namespace
+
+std::vector<std::string> ServerSpec::arguments(const std::string& socket) const {
+  // Half a block more, so that the decimal's rounding loses none.
+  const double half_block = 0.5 * static_cast<double>(shape.block_bytes() * shape.layers);
+  const double gib = (static_cast<double>(bytes()) + half_block) / (1u << 30);
+  return {"serve",
+          "--port",
+          "0",
+          "--socket",
+          socket,
+          "--device",
+          device,
+          "--layers",
+          std::to_string(shape.layers),
+          "--kv",
+          std::to_string(shape.kv),
+          "--heads",
+          std::to_string(shape.kv_heads),
+          "--dims",
+          std::to_string(shape.head_dim),
+          "--block-size",
+          std::to_string(shape.block_tokens),
+          "--dtype",
+          std::string(to_string(shape.dtype)),
+          "--available-memory",
+          fmt::format("{:.15f}", gib),
+          "--fill",
+          "indexed",
+          "--writable"};
+}
+
+std::string ServerSpec::key() const {
+  return fmt::format("{} {} {} {}", device, shape.to_string(), blocks, instance);
+}
+
+Servers::Servers(const Interrupts& interrupts)
+    : interrupts_(interrupts), directory_(make_directory()) {}
+
+Servers::~Servers() {
+  end_unless({});
+  ::rmdir(directory_.c_str());
+}
+
+void Servers::end_unless(const std::vector<ServerSpec>& specs) {
+  std::vector<std::string> keys;
+  for (const ServerSpec& spec : specs) keys.push_back(spec.key());
+  const auto going = [&](const std::pair<const std::string, Server>& entry) {
+    return std::ranges::find(keys, entry.first) == keys.end();
+  };
+  for (auto& entry : running_) {
+    if (going(entry)) entry.second.process.ask_to_end();
+  }
+  for (auto at = running_.begin(); at != running_.end();) {
+    if (!going(*at)) {
+      ++at;
+      continue;
+    }
+    at->second.process.wait_end(kEndPatience);
+    ::unlink(at->second.socket.c_str());  // its own work, but a killed one leaves it
+    at = running_.erase(at);
+  }
+}
+
+void Servers::keep(const std::vector<ServerSpec>& specs) {
+  end_unless(specs);
+  for (const ServerSpec& spec : specs) {
+    if (has(spec)) continue;
+    std::string socket = fmt::format("{}/{}.sock", directory_, started_++);
+    ChildProcess process = ChildProcess::start(spec.arguments(socket), false);
+    running_.emplace(spec.key(), Server{std::move(process), socket, "unix:" + socket, false});
+  }
+  for (const ServerSpec& spec : specs) wait_ready(running_.at(spec.key()), spec);
+}
+
+void Servers::wait_ready(Server& server, const ServerSpec& spec) const {
+  const auto until = Clock::now() + kReadyPatience;
+  while (!server.ready) {
+    server.ready = server.process.output().find("ready: ") != std::string::npos;
+    if (server.ready) return;
+    interrupts_.throw_if_requested();
+    if (server.process.poll_exit() || Clock::now() > until) {
+      throw Error(ErrorCode::resource,
+                  fmt::format("the server for {} on {} did not start: {}", spec.shape.to_string(),
+                              spec.device, server.process.output()));
+    }
+    pollfd interrupt{interrupts_.fd(), POLLIN, 0};
+    ::poll(&interrupt, 1, 2);
+  }
+}
+
+const std::string& Servers::address(const ServerSpec& spec) const {
+  return running_.at(spec.key()).address;
+}
+
+}  // namespace kvferry::cli::bench
