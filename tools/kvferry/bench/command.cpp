@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <chrono>
 #include <ctime>
 #include <optional>
@@ -11,6 +12,7 @@
 #include "bench/command_line.hpp"
 #include "bench/compare.hpp"
 #include "bench/costs_json.hpp"
+#include "bench/figure.hpp"
 #include "bench/help_text.hpp"
 #include "bench/report_html.hpp"
 #include "bench/result_csv.hpp"
@@ -160,6 +162,12 @@ int measure(const BenchOptions& options, const ToolContext& context) {
   }
   result.seconds = std::chrono::duration<double>(Clock::now() - began).count();
   context.out.line("\n{}", result_table(result));
+  if (const auto poor = std::ranges::count_if(result.figures, noisy); poor > 0) {
+    context.out.line(
+        "\nwarning: {} of {} are noisy (intervals wider than 5 %): a quieter machine or "
+        "more --reps narrows them",
+        poor, counted(result.figures.size(), "figure"));
+  }
   if (result.interrupted) {
     context.out.line("\ninterrupted by {}: these are the figures until then",
                      context.interrupts.name());
