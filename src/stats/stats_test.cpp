@@ -141,10 +141,11 @@ TEST(MedianInterval, Ties) {
   EXPECT_EQ(median_interval(two), (Interval{1, 2}));
 }
 
+constexpr int kTrials = 20'000;
+
 // What "95 %" promises, on skewed samples like those of latencies. The exact coverage of ranks r
 // and n + 1 - r is 1 - 2 P(X < r), whatever the distribution.
 TEST(MedianInterval, CoversTheMedianAsOftenAsItSays) {
-  constexpr int kTrials = 20'000;
   struct Case {
     std::size_t n;
     double exact;

@@ -134,12 +134,10 @@ std::string read_file(const std::string& path) {
   if (!file) throw refuse();
   std::string text;
   std::vector<char> piece(1 << 16);
-  while (text.size() <= kMaxResultBytes) {
+  while (text.size() <= kMaxResultBytes && std::feof(file.get()) == 0) {
     const std::size_t count = std::fread(piece.data(), 1, piece.size(), file.get());
-    text.append(piece.data(), count);
-    if (count == piece.size()) continue;
     if (std::ferror(file.get()) != 0) throw refuse();
-    break;
+    text.append(piece.data(), count);
   }
   return text;
 }

@@ -111,8 +111,8 @@ TEST(Compare, TheTableIsNoWiderThanATerminal) {
 
 class RunCompare : public testing::Test {
  protected:
-  RunCompare() { std::filesystem::create_directory(directory_); }
-  ~RunCompare() override {
+  void SetUp() override { std::filesystem::create_directory(directory_); }
+  void TearDown() override {
     std::fclose(text_);
     std::filesystem::remove_all(directory_);
   }
@@ -131,7 +131,7 @@ class RunCompare : public testing::Test {
     return "it was taken";
   }
   std::string said() {
-    std::rewind(text_);
+    EXPECT_EQ(std::fseek(text_, 0, SEEK_SET), 0);
     std::string text(std::size_t{1} << 18, '\0');
     text.resize(std::fread(text.data(), 1, text.size(), text_));
     return text;

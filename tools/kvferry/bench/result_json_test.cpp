@@ -46,7 +46,9 @@ TEST(ResultJson, KeepsEveryBitOfATime) {
   const Result read = from_json(to_json(result), "a");
   EXPECT_EQ(read.figures.at(3).ours.median, figure.ours.median);
   EXPECT_EQ(read.figures.at(3).ours.median_ci, figure.ours.median_ci);
-  EXPECT_EQ(read.figures.at(3).of_reference->median, figure.of_reference->median);
+  const auto& ratio = read.figures.at(3).of_reference;
+  ASSERT_TRUE(ratio && figure.of_reference);
+  EXPECT_EQ(ratio->median, figure.of_reference->median);
   EXPECT_EQ(read.figures.at(3).work.key(), figure.work.key());
 }
 

@@ -40,6 +40,7 @@ TEST(ResultTable, OneFigure) {
   figure.ours.median = 467.3e-6;
   figure.ours.p99 = 480e-6;
   figure.gb_per_s = 359.02;
+  ASSERT_TRUE(figure.reference.has_value());
   figure.reference->median = 432.6e-6;
   figure.of_reference = {0.9257, {0.9191, 0.931}};
   EXPECT_THAT(

@@ -6,6 +6,11 @@
 #include "units.hpp"
 
 namespace kvferry::cli::bench {
+namespace {
+
+constexpr std::uint64_t kMib = 1 << 20;
+
+}  // namespace
 
 std::string_view title(Group group) noexcept {
   switch (group) {
@@ -38,7 +43,6 @@ std::string pair_of(const Work& work) {
 
 std::string size_of(const Work& work) {
   // Exactly: 65,520 bytes are no "64.0 KiB".
-  constexpr std::uint64_t kMib = 1 << 20;
   const std::uint64_t bytes = work.block_bytes;
   const std::string block = bytes % kMib == 0   ? fmt::format("{} MiB", bytes / kMib)
                             : bytes % 1024 == 0 ? fmt::format("{} KiB", bytes / 1024)
