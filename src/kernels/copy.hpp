@@ -56,7 +56,9 @@ struct Words {
   std::uint32_t started = 0;
   // GPU to host: a CTA left work undone because of `abort`.
   std::uint32_t stopped = 0;
-  std::uint32_t pad[13] = {};
+  // GPU to host: everything of the launch has landed. Not the kernels' business.
+  std::uint32_t done = 0;
+  std::uint32_t pad[12] = {};
 };
 static_assert(sizeof(Words) == 64);
 

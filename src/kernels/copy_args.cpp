@@ -134,6 +134,11 @@ void write_payload(const plan::Plan& plan, const Slice& slice, std::uint64_t* ou
   for (std::size_t r = slice.run; left > 0; ++r, skip = 0) {
     const plan::Run& run = plan.runs[r];
     const std::uint32_t count = std::min(left, run.count - skip);
+    if (count == 1) {  // as most are
+      *out++ = (run.src + skip) | static_cast<std::uint64_t>(run.dst + skip) << 32;
+      --left;
+      continue;
+    }
     for (std::uint32_t i = skip; i < skip + count; ++i)
       *out++ = (run.src + i) | static_cast<std::uint64_t>(run.dst + i) << 32;
     left -= count;

@@ -42,7 +42,9 @@ int attribute(cudaDeviceAttr which, int device) {
 
 DeviceGuard::DeviceGuard(int device) {
   const CUcontext context = primary_context(device);
-  check(driver().push_context(context), fmt::format("cannot use GPU cuda:{}", device));
+  // The text only where it is needed: this is on the way of every transfer.
+  if (const CUresult pushed = driver().push_context(context); pushed != CUDA_SUCCESS)
+    check(pushed, fmt::format("cannot use GPU cuda:{}", device));
   driver().exchange_capture_mode(&capture_mode_);
 }
 

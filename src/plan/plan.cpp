@@ -74,11 +74,15 @@ void make_side(const BlockMap& map, Layers layers, std::uint32_t parts, std::uin
   if (!side.even) side.plane_stride = 0;
 }
 
-void check_id(const char* side, std::uint32_t id, std::size_t place, std::uint32_t blocks) {
-  if (id >= blocks) {
-    refuse(fmt::format("{} id {} at place {} is out of range: the pool has {} blocks", side, id,
-                       place, blocks));
-  }
+// Written so that the compiler looks at many ids at once; the place is looked for only where there
+// is something wrong.
+void check_ids(const char* side, std::span<const std::uint32_t> ids, std::uint32_t blocks) {
+  std::uint32_t highest = 0;
+  for (const std::uint32_t id : ids) highest = std::max(highest, id);
+  if (ids.empty() || highest < blocks) return;
+  const auto wrong = std::find_if(ids.begin(), ids.end(), [=](auto id) { return id >= blocks; });
+  refuse(fmt::format("{} id {} at place {} is out of range: the pool has {} blocks", side, *wrong,
+                     wrong - ids.begin(), blocks));
 }
 
 void check_target_distinct(std::span<const std::uint32_t> ids) {
@@ -90,23 +94,22 @@ void check_target_distinct(std::span<const std::uint32_t> ids) {
                      id, *place, first));
 }
 
+// Requires: ids below 2^32 - 1, so that src + count cannot wrap.
 void merge_runs(std::span<const std::uint32_t> source_ids,
-                std::span<const std::uint32_t> target_ids, std::uint32_t source_blocks,
-                std::uint32_t target_blocks, std::vector<Run>& runs) {
-  runs.clear();
-  runs.reserve(source_ids.size());
-  for (std::size_t i = 0; i < source_ids.size(); ++i) {
+                std::span<const std::uint32_t> target_ids, std::vector<Run>& runs) {
+  runs.resize(source_ids.size());
+  if (runs.empty()) return;
+  Run* last = runs.data();
+  *last = {source_ids[0], target_ids[0], 1};
+  for (std::size_t i = 1; i < source_ids.size(); ++i) {
     const std::uint32_t src = source_ids[i], dst = target_ids[i];
-    check_id("source", src, i, source_blocks);
-    check_id("target", dst, i, target_blocks);
-    // Ids are below the number of blocks, so src + count cannot wrap.
-    if (!runs.empty() && runs.back().src + runs.back().count == src &&
-        runs.back().dst + runs.back().count == dst) {
-      ++runs.back().count;
+    if (last->src + last->count == src && last->dst + last->count == dst) {
+      ++last->count;
     } else {
-      runs.push_back({src, dst, 1});
+      *++last = {src, dst, 1};
     }
   }
+  runs.resize(static_cast<std::size_t>(last - runs.data()) + 1);
 }
 
 }  // namespace
@@ -136,7 +139,9 @@ void make_plan(const BlockMap& source, const BlockMap& target,
   make_side(source, range, parts, plan.row_bytes, plan.source);
   make_side(target, range, parts, plan.row_bytes, plan.target);
   plan.planes = static_cast<std::uint32_t>(plan.source.plane_base.size());
-  merge_runs(source_ids, target_ids, source.blocks, target.blocks, plan.runs);
+  check_ids("source", source_ids, source.blocks);
+  check_ids("target", target_ids, target.blocks);
+  merge_runs(source_ids, target_ids, plan.runs);
   check_target_distinct(target_ids);
   // Fits: the target ids are distinct and below a 32-bit number of blocks.
   plan.blocks = static_cast<std::uint32_t>(target_ids.size());

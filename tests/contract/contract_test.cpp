@@ -130,6 +130,38 @@ TEST_P(Contract, EmptyOneAndAll) {
   EXPECT_EQ(wrong_bytes(*pool, 7, moved(all, all, 0)), 0u);
 }
 
+TEST_P(Contract, PreparedIsPostedAgainAndAgain) {
+  meet(small_shape(), 64);
+  const Ids from = shuffled(64, 20, 1), to = shuffled(64, 20, 2);
+  const auto pull = peer->prepare_pull(*pool, from, to);
+  for (int i = 0; i < 3; ++i) {
+    fill_whole(*pool, 7);
+    const auto report = pull.post().wait();
+    EXPECT_EQ(report.bytes, 20u * 3 * 2048);
+    EXPECT_FALSE(report.method.empty());
+    EXPECT_EQ(wrong_bytes(*pool, 7, moved(from, to, 0)), 0u);
+  }
+  fill_whole(*pool, 9);
+  peer->prepare_push(*pool, from, to).post().wait();
+  fill_whole(*pool, 7);
+  pull.post().wait();
+  std::vector<pattern::BlockSpec> back;
+  for (const auto id : to) back.push_back({id, id, pattern::Fill::indexed, 9});
+  EXPECT_EQ(wrong_bytes(*pool, 7, back), 0u);
+}
+
+TEST_P(Contract, PreparedChecksAtOnceAndIsRefusedOnceRevoked) {
+  meet(small_shape(), 16, false);
+  expect_error(ErrorCode::invalid_argument, "16 blocks",
+               [&] { peer->prepare_pull(*pool, Ids{16}, Ids{0}); });
+  expect_error(ErrorCode::refused, "writable", [&] { peer->prepare_push(*pool, Ids{1}, Ids{0}); });
+  const auto pull = peer->prepare_pull(*pool, Ids{3}, Ids{5});
+  pull.post().wait();
+  EXPECT_EQ(server->ask("revoke 3000"), "revoked");
+  fill_whole(*pool, 7);
+  expect_error(ErrorCode::refused, "prepare it again", [&] { pull.post(); });
+}
+
 TEST_P(Contract, LayerRange) {
   meet(small_shape(), 16);
   TransferOptions options;

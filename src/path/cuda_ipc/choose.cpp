@@ -28,8 +28,13 @@ constexpr std::uint32_t kCut = 128;
 constexpr std::uint32_t kSameGpuStageBytes = 7168;
 // Below this a bulk copy moves too little for its cost; groups of threads take a row each.
 constexpr std::uint64_t kTmaRowBytes = 2048;
-// CTAs that fill NVLink 4 by TMA: 24 reach 93-94 %, 16 reach 93 %. NVLink 5 has twice the rate.
-constexpr std::uint32_t kPeerTmaCtas = 24;
+// CTAs that fill NVLink 4 by TMA. Pulling, 24 reach 95 % of a contiguous copy, as do all, and leave
+// the other SMs to others; 16 reach 94-95 %. Pushing takes 96 for 94 %, 24 reach 91 %, 16 89 % (GPU
+// times, rows of 4 KiB to 144 KiB, bench_cuda_copy --sweep). NVLink 5 has twice the rate.
+constexpr std::uint32_t kPeerPullCtas = 24, kPeerPushCtas = 96;
+// Rows pushed by TMA: shorter ones go better by plain vectors (2 KiB: 93 against 91 %). Longer ones
+// do not: rows of 6, 12 and 36 KiB reached 85 % that way.
+constexpr std::uint64_t kPushTmaRowBytes = 4096;
 // Enough to fill PCIe 5; more only take SMs from others.
 constexpr std::uint32_t kHostCtas = 32;
 
@@ -79,7 +84,8 @@ Launch tma_launch(const ChooseInput& in) {
   l.chunk_bytes = even_chunk(in.row_bytes, stage, kCut);
   std::uint32_t ctas = in.sm_count;
   if (in.link == Link::peer) {
-    const std::uint32_t full = in.compute_major >= 10 ? 2 * kPeerTmaCtas : kPeerTmaCtas;
+    const std::uint32_t enough = in.writes_remote ? kPeerPushCtas : kPeerPullCtas;
+    const std::uint32_t full = in.compute_major >= 10 ? 2 * enough : enough;
     // Smaller stages keep fewer bytes in flight a ring.
     ctas = std::min(in.sm_count, full * kernels::kTmaStageBytes / l.chunk_bytes);
   }
@@ -109,9 +115,7 @@ Launch vector_launch(const ChooseInput& in, Family family) {
 Launch kernel_launch(const ChooseInput& in) {
   if (in.alignment != 16) return vector_launch(in, Family::generic);
   const bool budget = in.max_sms != 0;
-  // Over a link a few SMs of bulk copies pull as much as all of them do and leave the rest to
-  // others; pushing, they lose 3 % (bench_cuda_copy).
-  const bool over_link = budget || !in.writes_remote;
+  const bool over_link = budget || !in.writes_remote || in.row_bytes >= kPushTmaRowBytes;
   const bool on_one_gpu = budget || in.bytes() >= kBulkBytes;
   const bool tma = in.link == Link::peer ? over_link : on_one_gpu;
   return tma && tma_possible(in) ? tma_launch(in) : vector_launch(in, Family::plain);

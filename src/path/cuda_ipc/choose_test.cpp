@@ -49,8 +49,15 @@ TEST(Choose, BudgetOfSmsIsKept) {
         }
 }
 
-TEST(Choose, AllSmsArePlainVectorsInChunks) {
+TEST(Choose, PushesTakeMoreSmsThanPulls) {
   ChooseInput push = scattered(Link::peer, 64);
+  push.writes_remote = true;
+  EXPECT_EQ(choose(push).launch.family, Family::tma);
+  EXPECT_EQ(choose(push).launch.ctas, 96u);
+}
+
+TEST(Choose, AllSmsArePlainVectorsInChunks) {
+  ChooseInput push = scattered(Link::peer, 2000, 2048);
   push.writes_remote = true;
   ChooseInput small = scattered(Link::same_gpu, 1);
   for (const auto& in : {push, small}) {
@@ -58,10 +65,11 @@ TEST(Choose, AllSmsArePlainVectorsInChunks) {
     EXPECT_EQ(launch.family, Family::plain);
     EXPECT_EQ(launch.ctas, 528u);
     EXPECT_EQ(launch.threads, 512u);
-    EXPECT_EQ(launch.group, 32u);
   }
-  EXPECT_EQ(choose(push).launch.chunk_bytes, 16384u);
+  EXPECT_EQ(choose(push).launch.chunk_bytes, 2048u);
+  EXPECT_EQ(choose(push).launch.group, 16u);
   EXPECT_EQ(choose(small).launch.chunk_bytes, 4096u);
+  EXPECT_EQ(choose(small).launch.group, 32u);
 }
 
 // Pieces that begin within a packet cost a quarter of NVLink; a pass with idle threads a tenth.

@@ -94,6 +94,128 @@ TEST_F(CudaIpc, MoreIdsThanKernelParametersHold) {
   check_both_ways(*route, remote, local, 8500);
 }
 
+TEST_F(CudaIpc, PreparedCopiesMoveEachTime) {
+  const Pool remote = make_pool(Device::cuda(devices_ - 1)), local = make_pool(Device::cuda(0));
+  const auto route = path_.open(local.state(), end_of(remote, true));
+  const Ids ids = scattered(30, kBlocks, 5);
+  for (const Method& method : kMethods) {
+    JobOptions options;
+    options.copy = method.copy;
+    options.max_sms = method.max_sms;
+    const auto copy = route->prepare(plan_for(*route, ids, Direction::pull), options);
+    for (unsigned seed = 1; seed < 4; ++seed) {
+      const Bytes theirs = fill(remote, seed), ours = fill(local, seed + 10);
+      std::atomic<int> quiet{0};
+      const auto job = copy->start(on_quiet([&] { ++quiet; }));
+      ASSERT_TRUE(job->wait_until(Clock::now() + 20s));
+      EXPECT_TRUE(job->poll()->moved_all);
+      EXPECT_TRUE(read(local) == moved(local, theirs, ours, ids.remote, ids.local));
+      std::this_thread::sleep_for(2ms);
+      EXPECT_EQ(quiet, 1);
+    }
+  }
+}
+
+// Holds a stream until released.
+struct Gate {
+  std::atomic<bool> open{false};
+  static void CUDART_CB wait(void* gate) {
+    while (!static_cast<Gate*>(gate)->open) std::this_thread::sleep_for(1ms);
+  }
+  ~Gate() { open = true; }
+};
+
+// A graph that holds one captured pull.
+class Captured {
+ public:
+  Captured(PreparedCopy& copy, cudaStream_t stream) {
+    EXPECT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+    copy.capture(CudaStream{stream});
+    cudaGraph_t graph = nullptr;
+    EXPECT_EQ(cudaStreamEndCapture(stream, &graph), cudaSuccess);
+    EXPECT_EQ(cudaGraphInstantiate(&exec_, graph, 0), cudaSuccess);
+    cudaGraphDestroy(graph);
+  }
+  ~Captured() { cudaGraphExecDestroy(exec_); }
+  void launch(cudaStream_t stream) { EXPECT_EQ(cudaGraphLaunch(exec_, stream), cudaSuccess); }
+
+ private:
+  cudaGraphExec_t exec_ = nullptr;
+};
+
+TEST_F(CudaIpc, CapturedCopiesMoveAtEachLaunchUntilRetired) {
+  const Pool remote = make_pool(Device::cuda(devices_ - 1)), local = make_pool(Device::cuda(0));
+  const auto route = path_.open(local.state(), end_of(remote, true));
+  const Ids ids = scattered(30, kBlocks, 5);
+  JobOptions options;
+  options.copy = CopyMethod::kernel;
+  const auto copy = route->prepare(plan_for(*route, ids, Direction::pull), options);
+  EXPECT_EQ(copy->status_word(), nullptr);
+  const cuda::DeviceGuard guard(0);
+  const auto stream = cuda::Stream::create();
+  {
+    Captured graph(*copy, stream.get());
+    for (unsigned seed = 1; seed < 6; ++seed) {
+      const Bytes theirs = fill(remote, seed), ours = fill(local, seed + 10);
+      graph.launch(stream.get());
+      ASSERT_EQ(cudaStreamSynchronize(stream.get()), cudaSuccess);
+      EXPECT_TRUE(read(local) == moved(local, theirs, ours, ids.remote, ids.local));
+    }
+    EXPECT_EQ(*copy->status_word(), 0u);
+    const Bytes ours = fill(local, 77);
+    // Behind a closed gate: retired before it begins, it does nothing.
+    Gate gate;
+    ASSERT_EQ(cudaLaunchHostFunc(stream.get(), &Gate::wait, &gate), cudaSuccess);
+    graph.launch(stream.get());
+    copy->retire(ErrorCode::refused);
+    gate.open = true;
+    ASSERT_EQ(cudaStreamSynchronize(stream.get()), cudaSuccess);
+    graph.launch(stream.get());
+    ASSERT_EQ(cudaStreamSynchronize(stream.get()), cudaSuccess);
+    EXPECT_TRUE(read(local) == ours);
+    EXPECT_EQ(*copy->status_word(), static_cast<std::uint32_t>(ErrorCode::refused));
+  }
+  run(*route, ids, Direction::pull, {});  // others go on
+}
+
+TEST_F(CudaIpc, RetiringWaitsForARunningCapture) {
+  const Pool remote = make_pool(Device::cuda(0)), local = make_pool(Device::cuda(0));
+  const auto route = path_.open(local.state(), end_of(remote, true));
+  fill(remote, 1);
+  plan::Plan plan = plan_for(*route, scattered(50, kBlocks, 1), Direction::pull);
+  const auto runs = plan.runs;
+  for (int i = 0; i < 70; ++i) plan.runs.insert(plan.runs.end(), runs.begin(), runs.end());
+  plan.blocks = static_cast<std::uint32_t>(50 * 71);
+  JobOptions options;
+  options.copy = CopyMethod::kernel;
+  options.max_sms = 1;
+  const auto copy = route->prepare(std::move(plan), options);
+  const cuda::DeviceGuard guard(0);
+  const auto stream = cuda::Stream::create();
+  Captured graph(*copy, stream.get());
+  for (int i = 0; i < 20; ++i) graph.launch(stream.get());
+  std::this_thread::sleep_for(1ms);
+  copy->retire(ErrorCode::cancelled);
+  const Bytes now = fill(local, 9);
+  ASSERT_EQ(cudaStreamSynchronize(stream.get()), cudaSuccess);
+  EXPECT_TRUE(read(local) == now) << "bytes landed after it was retired";
+}
+
+TEST_F(CudaIpc, CaptureRefusesWhatItCannotStop) {
+  const Pool remote = make_pool(Device::cuda(0)), local = make_pool(Device::cuda(0));
+  const auto route = path_.open(local.state(), end_of(remote, true));
+  const cuda::DeviceGuard guard(0);
+  const auto stream = cuda::Stream::create();
+  const Ids ids = scattered(5, kBlocks, 1);
+  JobOptions options;
+  options.copy = CopyMethod::kernel;
+  const auto kernel = route->prepare(plan_for(*route, ids, Direction::pull), options);
+  EXPECT_THROW(kernel->capture(CudaStream{stream.get()}), Error) << "not capturing";
+  options.copy = CopyMethod::engine;
+  const auto engine = route->prepare(plan_for(*route, ids, Direction::pull), options);
+  EXPECT_THROW(engine->capture(CudaStream{stream.get()}), Error);
+}
+
 TEST_F(CudaIpc, NothingToMoveIsQuietAtOnce) {
   const Pool remote = make_pool(Device::cuda(0)), local = make_pool(Device::cuda(0));
   const auto route = path_.open(local.state(), end_of(remote, true));
@@ -143,15 +265,6 @@ TEST_F(CudaIpc, ManyAtOnce) {
   for (auto& thread : threads) thread.join();
   EXPECT_TRUE(read(local) == moved(local, theirs, wanted, all.remote, all.local));
 }
-
-// Holds a stream until released.
-struct Gate {
-  std::atomic<bool> open{false};
-  static void CUDART_CB wait(void* gate) {
-    while (!static_cast<Gate*>(gate)->open) std::this_thread::sleep_for(1ms);
-  }
-  ~Gate() { open = true; }
-};
 
 TEST_F(CudaIpc, OrderedOnTheCallersStream) {
   const Pool remote = make_pool(Device::cuda(0)), local = make_pool(Device::cuda(0));

@@ -68,6 +68,7 @@ class CudaJob final : public Job, public std::enable_shared_from_this<CudaJob> {
   void order_after_caller();
   void launch_kernel(const CudaCopy& copy);
   void seal();
+  void watch(bool at_once);
   void undo_post() noexcept;
   void drain() noexcept;
   // Asks CUDA to call when all is done. From then on the callback gives the slot back.
@@ -75,6 +76,9 @@ class CudaJob final : public Job, public std::enable_shared_from_this<CudaJob> {
   static void CUDART_CB on_done(void* job);
 
   bool aborted() const noexcept;
+  // All has landed, as a read of memory tells.
+  bool landed() const noexcept;
+  void end_landed();
   bool check_event();
   bool spin_until(Clock::time_point until);
   void finish_from_gpu();
@@ -98,6 +102,8 @@ class CudaJob final : public Job, public std::enable_shared_from_this<CudaJob> {
   Clock::time_point posted_at_{};
   std::chrono::microseconds expected_{0};
   std::atomic<bool> sealed_{false};  // `done_` has been recorded: it can be asked
+  bool done_word_ = false;           // and Words::done will be written; set before sealed_
+  std::atomic<bool> over_{false};    // result_ is set
   std::shared_ptr<CudaJob> self_;    // while CUDA's callback is to come
 
   std::mutex mutex_;

@@ -15,8 +15,9 @@ constexpr auto kSpin = std::chrono::microseconds(200);
 constexpr auto kWakeEarly = std::chrono::microseconds(200);
 // A copy shorter than this is not worth sleeping for.
 constexpr auto kShort = std::chrono::microseconds(1000);
-// How often a sleeper asks whether the GPU has failed: then no callback comes.
+// How often a sleeper, and a spinning waiter, asks whether the GPU has failed: then no word comes.
 constexpr auto kHealthCheck = std::chrono::milliseconds(50);
+constexpr auto kHealthSpin = std::chrono::microseconds(100);
 
 }  // namespace
 
@@ -40,18 +41,24 @@ bool CudaJob::wait_until(Clock::time_point until) {
 
 bool CudaJob::spin_until(Clock::time_point until) {
   while (!sealed_.load(std::memory_order_acquire)) {
-    {
-      std::lock_guard lock(mutex_);
-      if (result_) return true;
-    }
+    if (over_.load(std::memory_order_acquire)) return true;
     if (Clock::now() >= until) return false;
     std::this_thread::yield();
   }
-  const cuda::DeviceGuard guard(lane_->device());
-  do {
+  // The event is asked only where there is no word, or to hear of a GPU that has failed.
+  for (auto ask = Clock::now() + (done_word_ ? kHealthSpin : Clock::duration::zero());;) {
+    if (landed()) {
+      end_landed();
+      return true;
+    }
+    if (over_.load(std::memory_order_acquire)) return true;
+    const auto now = Clock::now();
+    if (now >= until) return false;
+    if (now < ask) continue;
+    const cuda::DeviceGuard guard(lane_->device());
     if (check_event()) return true;
-  } while (Clock::now() < until);
-  return false;
+    if (done_word_) ask = now + kHealthSpin;
+  }
 }
 
 }  // namespace kvferry::path

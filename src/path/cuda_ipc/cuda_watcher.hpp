@@ -44,7 +44,8 @@ class Watcher {
   std::vector<Watched> added_;
   Clock::time_point wakes_at_ = Clock::time_point::max();  // the thread, if nobody wakes it
   bool ending_ = false;
-  std::vector<Watched> watched_;  // the thread's own
+  Clock::time_point last_added_{};  // the thread's own, as is:
+  std::vector<Watched> watched_;
   std::thread thread_;
 };
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "tool_context.hpp"
@@ -12,6 +13,9 @@ namespace kvferry::cli {
 
 // What the user typed.
 struct DoctorOptions {
+  bool no_sharing = false;
+  std::uint32_t max_gpus = 8;
+  std::string timeout = "30s";
   std::string json;
   bool debug = false;
 };

@@ -2,14 +2,99 @@
 
 #include <CLI/CLI.hpp>
 
+#include "failure.hpp"
+#include "json_target.hpp"
 #include "kvferry/error.hpp"
+#include "option_checks.hpp"
+#include "plan/help_text.hpp"
+#include "plan/plan_report.hpp"
 
 namespace kvferry::cli {
+namespace {
 
-CLI::App& add_plan(CLI::App& root, PlanOptions&) { return *root.add_subcommand("plan", "in work"); }
+constexpr const char* kGeometry = "Geometry (of the whole model)";
+constexpr const char* kQuestions = "What to plan for";
 
-int run_plan(const PlanOptions&, const ToolContext&) {
-  throw Error(ErrorCode::refused, "plan is being written");
+// An empty text is what an unset shell variable leaves: a mistake, not "the default".
+CLI::Option* text(CLI::App& app, const char* name, std::string& value, const char* type,
+                  const char* description) {
+  const auto check = [](const std::string& given) -> std::string {
+    return given.empty() ? "the value is empty; leave the option out for its default" : "";
+  };
+  return app.add_option(name, value, description)
+      ->type_name(type)
+      ->check(CLI::Validator(check, ""));
+}
+
+void add_geometry(CLI::App& app, PlanOptions& o) {
+  text(app, "--model", o.model, "CONFIG.json",
+       "take the geometry from a Hugging Face config.json; the options below override it")
+      ->group(kGeometry);
+  const auto field = [&](const char* name, std::optional<std::uint32_t>& value,
+                         const char* description, const char* fallback) {
+    number(app, name, value, {1, UINT32_MAX}, description)->default_str(fallback)->group(kGeometry);
+  };
+  field("--layers", o.layers, "attention layers", "40, or the model's");
+  field("--kv", o.kv, "2: keys and values; 1: one MLA latent", "2, or the model's");
+  field("--heads", o.heads, "KV heads (kv_heads)", "8, or the model's");
+  field("--dims", o.dims, "elements of a head (head_dim)", "128, or the model's");
+  field("--block-size", o.block_tokens, "tokens in a block (block_tokens)", "16");
+  choice(app, "--dtype", o.dtype, "bf16|fp16|fp32|fp8_e4m3|fp8_e5m2|int8", "element type")
+      ->default_str("bf16, or the model's")
+      ->group(kGeometry);
+}
+
+void add_questions(CLI::App& app, PlanOptions& o) {
+  text(app, "--tokens", o.tokens, "N,N,...", "lengths of requests, at most 16 of them")
+      ->default_str("1024")
+      ->group(kQuestions);
+  text(app, "--available-memory", o.available_memory, "GB",
+       "memory for the cache of one rank in GB, fractions allowed; GB here means GiB (2^30 bytes). "
+       "It holds (memory / block bytes) / layers blocks, rounded down")
+      ->default_str("4")
+      ->group(kQuestions);
+  text(app, "--link", o.links, "nvlink|pcie5|100gbe|all|LINKS",
+       "links, with commas between them; see Links below")
+      ->default_str(
+          "nvlink4, same-gpu, pcie5, host, nvlink5, ndr400, 100gbe and 25gbe, or only "
+          "that of --gb-per-s")
+      ->group(kQuestions);
+  text(app, "--gb-per-s", o.gb_per_s, "X",
+       "a link of your own: its rate in 10^9 bytes a second, as measured by kvferry bench")
+      ->group(kQuestions);
+  text(app, "--start-us", o.start_us, "X",
+       "with --gb-per-s: microseconds that a transfer takes before its first byte")
+      ->default_str("0")
+      ->group(kQuestions);
+}
+
+}  // namespace
+
+CLI::App& add_plan(CLI::App& root, PlanOptions& options) {
+  CLI::App& app = *root.add_subcommand("plan", planning::kText);
+  add_geometry(app, options);
+  add_questions(app, options);
+  text(app, "--json", options.json, "FILE|-",
+       "write the results as JSON to a file, or with - to standard output (then the text goes to "
+       "standard error)")
+      ->group("Output");
+  app.footer(planning::kFooter);
+  return app;
+}
+
+int run_plan(const PlanOptions& options, const ToolContext& context) {
+  std::optional<JsonTarget> json;
+  if (!options.json.empty()) json.emplace(options.json);
+  std::optional<planning::Report> report;
+  try {
+    report = planning::make_report(options);
+  } catch (const Error& error) {
+    if (json) json->write(planning::to_json(options, report, failure_of(error, "")));
+    throw;
+  }
+  context.out.line("{}", planning::to_text(*report, options));
+  if (json) json->write(planning::to_json(options, report, std::nullopt));
+  return 0;
 }
 
 }  // namespace kvferry::cli
