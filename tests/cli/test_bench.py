@@ -41,15 +41,14 @@ def alive(pid):
         return False
 
 
-def directories():
-    return set(glob.glob("/tmp/kvferry-bench-*"))
+def directories(pid):
+    return glob.glob(f"/tmp/kvferry-bench-{pid}-*")
 
 
 class Bench:
-    """A benchmark in a session of its own, so that its children can be told from others'."""
+    """A running benchmark."""
 
     def __init__(self, *args):
-        self.before = directories()
         self.process = subprocess.Popen(
             [BIN, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
         )
@@ -71,7 +70,7 @@ class Bench:
         while any(alive(child) for child in children):
             assert time.monotonic() < until, f"still there: {children}"
             time.sleep(0.02)
-        assert directories() <= self.before
+        assert not directories(self.process.pid)
 
 
 def test_a_figure_as_json_csv_and_text(tmp_path):
@@ -181,7 +180,7 @@ def test_killed_it_takes_its_processes_along():
     while any(alive(child) for child in children):
         assert time.monotonic() < until
         time.sleep(0.02)
-    for left in directories() - bench.before:  # nobody was there to remove it
+    for left in directories(bench.process.pid):  # nobody was there to remove it
         for name in os.listdir(left):
             os.unlink(os.path.join(left, name))
         os.rmdir(left)

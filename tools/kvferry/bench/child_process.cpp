@@ -42,6 +42,8 @@ UniqueFd checked(int fd, const char* what) {
   ::dup2(input, STDIN_FILENO);
   ::dup2(output, STDOUT_FILENO);
   ::dup2(output, STDERR_FILENO);
+  // Not every library marks its descriptors, and a GPU's may keep memory alive.
+  ::close_range(3, ~0u, 0);
   ::execv("/proc/self/exe", arguments);
   ::_exit(kCannotExec);
 }

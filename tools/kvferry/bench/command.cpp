@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
+#include <algorithm>
 #include <chrono>
 #include <ctime>
 #include <optional>
@@ -11,7 +11,7 @@
 #include "bench/command_line.hpp"
 #include "bench/compare.hpp"
 #include "bench/costs_json.hpp"
-#include "bench/help_text.hpp"
+#include "bench/figure.hpp"
 #include "bench/report_html.hpp"
 #include "bench/result_csv.hpp"
 #include "bench/result_json.hpp"
@@ -23,7 +23,6 @@
 #include "json_target.hpp"
 #include "kvferry/error.hpp"
 #include "kvferry/version.hpp"
-#include "option_checks.hpp"
 #include "option_error.hpp"
 #include "units.hpp"
 
@@ -33,9 +32,6 @@ namespace {
 using namespace bench;
 using Clock = std::chrono::steady_clock;
 
-constexpr const char* kWhat = "What to measure";
-constexpr const char* kOutput = "Output";
-constexpr const char* kOther = "Instead of measuring";
 // Of the promised 30 s; the rest is for what has begun, and for writing.
 constexpr auto kQuickTime = std::chrono::seconds(20);
 // Of a core for each core: what else runs then takes a share that shows.
@@ -62,14 +58,6 @@ struct Targets {
   }
   std::optional<JsonTarget> json, csv, html;
 };
-
-// An empty text is what an unset shell variable leaves.
-CLI::Validator not_empty() {
-  return {[](const std::string& given) -> std::string {
-            return given.empty() ? "the value is empty; leave the option out for its default" : "";
-          },
-          ""};
-}
 
 std::string utc_now() {
   const std::time_t now = std::time(nullptr);
@@ -160,6 +148,12 @@ int measure(const BenchOptions& options, const ToolContext& context) {
   }
   result.seconds = std::chrono::duration<double>(Clock::now() - began).count();
   context.out.line("\n{}", result_table(result));
+  if (const auto poor = std::ranges::count_if(result.figures, noisy); poor > 0) {
+    context.out.line(
+        "\nwarning: {} of {} are noisy (intervals wider than 5 %): a quieter machine or "
+        "more --reps narrows them",
+        poor, counted(result.figures.size(), "figure"));
+  }
   if (result.interrupted) {
     context.out.line("\ninterrupted by {}: these are the figures until then",
                      context.interrupts.name());
@@ -193,64 +187,6 @@ int calibrate_machine(const BenchOptions& options, const ToolContext& context) {
 }
 
 }  // namespace
-
-CLI::App& add_bench(CLI::App& root, BenchOptions& o) {
-  CLI::App& app = *root.add_subcommand("bench", kBenchText);
-  app.add_flag("--quick", o.quick, "a first look at everything, in less than 30 s")->group(kWhat);
-  app.add_option("--only", o.only,
-                 "only these: groups (throughput, blocks, sms, latency, posting, clients) or parts "
-                 "of the keys that --list shows, such as nvlink/ or latency/host")
-      ->type_name("TEXT[,TEXT]")
-      ->check(not_empty())
-      ->default_str("everything")
-      ->group(kWhat);
-  number(app, "--reps", o.repetitions, {11, 100'000},
-         "repetitions of each case; latencies and the cost of posting take more")
-      ->default_str("31")
-      ->group(kWhat);
-  app.add_option("--seconds-per-case", o.seconds_per_case,
-                 "no more repetitions of a case after this time, once there are 11; a number and "
-                 "ms, s or m")
-      ->type_name("TIME")
-      ->default_str("3s")
-      ->group(kWhat);
-  app.add_option("--costs", o.costs,
-                 "let the clients choose their copy method by this file of --calibrate")
-      ->type_name("FILE")
-      ->check(not_empty())
-      ->default_str("built in")
-      ->group(kWhat);
-  app.add_flag("--list", o.list, "print the keys of what would be measured, and measure nothing")
-      ->group(kOther);
-  app.add_option("--compare", o.compare,
-                 "print what changed beyond noise from the older to the newer of two --json files")
-      ->type_name("OLD.json NEW.json")
-      ->expected(2)
-      ->group(kOther);
-  app.add_option("--calibrate", o.calibrate,
-                 "measure what the choice between kernel and copy engine rests on, print it beside "
-                 "what is built in, and write it for --costs")
-      ->type_name("FILE|-")
-      ->check(not_empty())
-      ->group(kOther);
-  app.add_option("--json", o.json, "write the results as JSON; -: to standard output")
-      ->type_name("FILE|-")
-      ->check(not_empty())
-      ->group(kOutput);
-  app.add_option("--csv", o.csv, "write the figures as CSV; -: to standard output")
-      ->type_name("FILE|-")
-      ->check(not_empty())
-      ->group(kOutput);
-  app.add_option("--html", o.html, "write a page with plots that needs nothing else")
-      ->type_name("FILE|-")
-      ->check(not_empty())
-      ->group(kOutput);
-  app.add_flag("--debug", o.debug, "log in detail to standard error")->group(kOutput);
-  app.add_flag("--worker", o.worker, "clients of a benchmark, told what to do on standard input")
-      ->group("");
-  app.footer(kBenchFooter);
-  return app;
-}
 
 int run_bench(const BenchOptions& options, const ToolContext& context) {
   if (options.worker) return run_worker(context);

@@ -30,6 +30,11 @@ std::vector<std::pair<double, double>> cdf_of(std::vector<double> samples) {
   return cdf;
 }
 
+double relative_width(const Figure& figure) {
+  const auto& ci = figure.ours.median_ci;
+  return figure.ours.median > 0 ? (ci.high - ci.low) / figure.ours.median : 0;
+}
+
 double median(std::vector<double> samples) { return stats::summarize(std::move(samples)).median; }
 
 }  // namespace
@@ -68,9 +73,9 @@ Figure FigureBuilder::finish(const Samples& samples) {
   if (figure_.work.layout != "joint") {
     note("the client's pool is laid out so; the server's is joint");
   }
-  const auto& ci = figure_.ours.median_ci;
-  const double width = (ci.high - ci.low) / figure_.ours.median;
-  if (width > kNoisy) note(fmt::format("noisy: the interval is {:.0f} % wide", 100 * width));
+  if (noisy(figure_)) {
+    note(fmt::format("noisy: the interval is {:.0f} % wide", 100 * relative_width(figure_)));
+  }
   if (samples.interrupted) note("cut short");
   return std::move(figure_);
 }
@@ -78,6 +83,8 @@ Figure FigureBuilder::finish(const Samples& samples) {
 std::string wall_note(std::vector<double> samples) {
   return format_seconds(median(std::move(samples))) + " by the clock";
 }
+
+bool noisy(const Figure& figure) noexcept { return relative_width(figure) > kNoisy; }
 
 unsigned copy_threads(const Topology& topology) noexcept {
   return std::clamp(topology.cores, 1u, 8u);

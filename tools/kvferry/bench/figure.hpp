@@ -30,6 +30,9 @@ class FigureBuilder {
 // "5.1 us by the clock": the median, from samples in seconds. Requires: not empty.
 std::string wall_note(std::vector<double> samples);
 
+// Whether the median is known so poorly that the note says so.
+bool noisy(const Figure& figure) noexcept;
+
 // Threads that copy in host memory, ours and the reference's: what the library would choose.
 unsigned copy_threads(const Topology& topology) noexcept;
 

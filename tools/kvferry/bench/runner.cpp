@@ -119,6 +119,30 @@ void Runner::show_progress(const std::vector<Work>& works, std::size_t at) {
       fmt::format("[{}/{}{}] {}", at + 1, works.size(), left, works[at].key()));
 }
 
+// False: it cannot be had, and the result says why.
+bool Runner::have_server(const std::vector<Work>& works, std::size_t at, Result& result) {
+  const ServerSpec wanted = server_spec(works[at]);
+  if (servers_.has(wanted)) return true;
+  session_.reset();
+  session_key_.clear();
+  try {
+    try {
+      servers_.keep(servers_ahead(works, at));
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::resource) throw;
+      servers_.keep({wanted});  // all of them at once were too many
+    }
+    return true;
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::resource) {
+      result.skipped.push_back({works[at].key(), error.what()});
+    } else if (error.code() != ErrorCode::cancelled) {
+      throw;
+    }
+    return false;
+  }
+}
+
 void Runner::run(const std::vector<Work>& works, Result& result) {
   began_ = Clock::now();
   for (std::size_t i = 0; i < works.size(); ++i) {
@@ -129,16 +153,7 @@ void Runner::run(const std::vector<Work>& works, Result& result) {
     }
     if (context_.interrupts.requested()) break;
     show_progress(works, i);
-    if (work.group != Group::clients && !servers_.has(server_spec(work))) {
-      session_.reset();
-      session_key_.clear();
-      try {
-        servers_.keep(servers_ahead(works, i));
-      } catch (const Error& error) {
-        if (error.code() != ErrorCode::cancelled) throw;
-        break;
-      }
-    }
+    if (work.group != Group::clients && !have_server(works, i, result)) continue;
     if (!run_one(work, result)) break;
   }
   result.interrupted = context_.interrupts.requested();

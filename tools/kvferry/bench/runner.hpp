@@ -39,13 +39,14 @@ class Runner {
 
   // Adds a figure for each work to the result, or why there is none. Ends early, as interrupted,
   // when asked to. Throws: Error{failed} naming the work whose bytes were wrong, and
-  // Error{resource} where servers cannot be started.
+  // Error{unreachable} where a server died.
   void run(const std::vector<Work>& works, Result& result);
 
  private:
   ServerSpec server_spec(const Work& work, std::uint32_t instance = 0) const;
   std::vector<ServerSpec> servers_ahead(const std::vector<Work>& works, std::size_t from) const;
   void show_progress(const std::vector<Work>& works, std::size_t at);
+  bool have_server(const std::vector<Work>& works, std::size_t at, Result& result);
   bool run_one(const Work& work, Result& result);
   Figure measure(const Work& work);
   Figure measure_clients(const Work& work);

@@ -25,7 +25,8 @@ constexpr auto kEndPatience = 5s;
 
 std::string make_directory() {
   // Short, since a socket's path has 107 bytes; 0700, so that the names in it are ours.
-  std::string path = read_surroundings().tmp_dir + "/kvferry-bench-XXXXXX";
+  std::string path =
+      fmt::format("{}/kvferry-bench-{}-XXXXXX", read_surroundings().tmp_dir, ::getpid());
   if (::mkdtemp(path.data()) == nullptr) {
     throw Error(ErrorCode::resource, fmt::format("cannot make a directory for sockets, {}: {}",
                                                  path, std::strerror(errno)));
@@ -105,7 +106,12 @@ void Servers::keep(const std::vector<ServerSpec>& specs) {
     ChildProcess process = ChildProcess::start(spec.arguments(socket), false);
     running_.emplace(spec.key(), Server{std::move(process), socket, "unix:" + socket, false});
   }
-  for (const ServerSpec& spec : specs) wait_ready(running_.at(spec.key()), spec);
+  try {
+    for (const ServerSpec& spec : specs) wait_ready(running_.at(spec.key()), spec);
+  } catch (...) {
+    end_unless({});  // what is half started is of no use to anybody
+    throw;
+  }
 }
 
 void Servers::wait_ready(Server& server, const ServerSpec& spec) const {

@@ -7,8 +7,6 @@
 #include <set>
 
 #include "bench/client_suite.hpp"
-#include "kvferry/error.hpp"
-#include "quote.hpp"
 
 namespace kvferry::cli::bench {
 namespace {
@@ -222,14 +220,6 @@ class Builder {
   std::set<std::string> kinds_;
 };
 
-// The largest divisor of n that is at most `most`.
-std::uint32_t divisor(std::uint64_t n, std::uint32_t most) {
-  for (auto d = static_cast<std::uint32_t>(std::min<std::uint64_t>(most, n)); d > 1; --d) {
-    if (n % d == 0) return d;
-  }
-  return 1;
-}
-
 }  // namespace
 
 Suite make_suite(const Topology& topology, bool quick) { return Builder(topology, quick).build(); }
@@ -251,26 +241,6 @@ Work pair_work(Group group, const DevicePair& pair, std::uint64_t block_bytes, s
   return w;
 }
 
-CacheShape shape_for(std::uint64_t block_bytes, std::uint32_t layers) {
-  CacheShape shape;
-  shape.layers = layers;
-  shape.dtype = block_bytes % 2 == 0 ? DType::bf16 : DType::int8;
-  std::uint64_t elements = block_bytes / dtype_bytes(shape.dtype);
-  shape.kv = elements % 2 == 0 ? 2 : 1;
-  elements /= shape.kv;
-  shape.head_dim = divisor(elements, 128);
-  elements /= shape.head_dim;
-  shape.kv_heads = divisor(elements, 8);
-  elements /= shape.kv_heads;
-  if (elements == 0 || elements > 65536) {
-    throw Error(ErrorCode::invalid_argument,
-                fmt::format("no geometry has blocks of {} bytes", block_bytes));
-  }
-  shape.block_tokens = static_cast<std::uint32_t>(elements);
-  shape.validate();
-  return shape;
-}
-
 const std::string& server_device(const Work& work) noexcept {
   return work.direction == "push" ? work.to : work.from;
 }
@@ -287,33 +257,6 @@ std::uint32_t pool_blocks(const Work& work, const Topology& topology, bool quick
   if (usual && !quick && host && roomy(topology)) bytes = 1280 * kMiB;
   const std::uint64_t blocks = bytes / (work.block_bytes * kPoolLayers);
   return static_cast<std::uint32_t>(std::max<std::uint64_t>(blocks, work.blocks));
-}
-
-std::vector<Work> select(const std::vector<Work>& works, std::string_view only) {
-  if (only.empty()) return works;
-  std::vector<bool> wanted(works.size());
-  for (std::size_t at = 0; at <= only.size();) {
-    const std::size_t comma = std::min(only.find(',', at), only.size());
-    const std::string_view text = only.substr(at, comma - at);
-    at = comma + 1;
-    bool any = false;
-    for (std::size_t i = 0; i < works.size(); ++i) {
-      const bool hit = !text.empty() && (to_string(works[i].group) == text ||
-                                         works[i].key().find(text) != std::string::npos);
-      if (hit) wanted[i] = any = true;
-    }
-    if (any) continue;
-    throw Error(ErrorCode::invalid_argument,
-                fmt::format("--only: {} names nothing that can be measured here; give groups "
-                            "(throughput, blocks, sms, latency, posting, clients) or parts of keys "
-                            "such as {}",
-                            quote(text), works.empty() ? "host" : works.front().key()));
-  }
-  std::vector<Work> selected;
-  for (std::size_t i = 0; i < works.size(); ++i) {
-    if (wanted[i]) selected.push_back(works[i]);
-  }
-  return selected;
 }
 
 }  // namespace kvferry::cli::bench
