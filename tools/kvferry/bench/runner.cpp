@@ -204,6 +204,10 @@ Reference& Runner::reference_for(const Work& work) {
   return *reference_;
 }
 
+// Host copies from here on are measured with cold caches. Smaller ones are about latency: what the
+// owner has just written may well be in a cache then.
+constexpr std::uint64_t kColdBytes = std::uint64_t{8} << 20;
+
 Figure Runner::measure(const Work& work) {
   Session& session = session_for(work);
   Session::Move move{.direction = direction_of(work),
@@ -235,7 +239,13 @@ Figure Runner::measure(const Work& work) {
       measures.push_back(std::move(way.copy));
     }
   }
-  const Samples samples = sample(pace_for(work, settings_), measures, [this] { return stop(); });
+  Pace pace = pace_for(work, settings_);
+  if (work.link == "host" && work.group != Group::posting && work.bytes() >= kColdBytes) {
+    if (cold_ == nullptr) cold_ = std::make_unique<ColdCaches>(copy_threads(topology_));
+    pace.before = [this] { cold_->sweep(); };
+    figure.note("every copy finds its source in memory, not in a cache");
+  }
+  const Samples samples = sample(pace, measures, [this] { return stop(); });
   if (!wall.empty()) figure.note(wall_note(std::move(wall)));
   return figure.finish(samples);
 }

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/cold_caches.hpp"
 #include "bench/reference.hpp"
 #include "bench/result.hpp"
 #include "bench/sampler.hpp"
@@ -61,6 +62,7 @@ class Runner {
   Servers servers_;
   std::string reference_key_;
   std::unique_ptr<Reference> reference_;
+  std::unique_ptr<ColdCaches> cold_;
   std::string session_key_;
   std::unique_ptr<Session> session_;  // after the servers: gone before them
 };

@@ -32,6 +32,7 @@ Samples sample(const Pace& pace, const std::vector<Measure>& measures,
     }
     for (const std::size_t which : order) {
       if (pace.pause.count() > 0) std::this_thread::sleep_for(pace.pause);
+      if (pace.before) pace.before();
       taken[which] = measures[which]();
     }
     if (i < pace.warmups) continue;

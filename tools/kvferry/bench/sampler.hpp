@@ -15,6 +15,8 @@ struct Pace {
   std::chrono::duration<double> budget{3};
   // Before each measurement: what the one before leaves in queues and caches costs all alike.
   std::chrono::microseconds pause{200};
+  // Done before each measurement too, where there is something to do.
+  std::function<void()> before{};
 };
 
 // Does one measurement and returns seconds.
