@@ -246,7 +246,9 @@ void sweep_plan(const std::string& name, const plan::Plan& plan, int device, dou
   control.relay = reinterpret_cast<std::uint32_t*>(relay.data());
   std::vector<Shape> shapes;
   for (const std::uint32_t ctas : {8u, 12u, 16u, 20u, 24u, 32u, 48u, 66u, info.sm_count})
-    shapes.push_back({{kernels::Family::tma, ctas, kernels::kTmaThreads, 32, 8192}, 0});
+    for (const std::uint32_t rings : {kernels::kTmaFewRings, kernels::kTmaManyRings})
+      shapes.push_back(
+          {{kernels::Family::tma, ctas, 32 * rings, 32, kernels::tma_stage_bytes(rings)}, 0});
   for (const std::uint32_t ctas :
        {16u, 24u, 32u, 66u, info.sm_count, 2 * info.sm_count, 4 * info.sm_count, 8 * info.sm_count})
     for (const std::uint32_t threads : {256u, 512u, 1024u})

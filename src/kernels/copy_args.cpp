@@ -89,8 +89,8 @@ CopyArgs make_args(const plan::Plan& plan, const Slice& slice, const Launch& lau
   a.source = side_args(plan.source, slice.first_plane, 0);
   a.target = side_args(plan.target, slice.first_plane, target_table);
   a.pairs = target_table + (plan.target.even ? 0 : slice.planes);
-  a.workers = launch.family == Family::tma ? launch.ctas * kTmaRings
-                                           : launch.ctas * (launch.threads / launch.group);
+  const std::uint32_t group = launch.family == Family::tma ? 32 : launch.group;
+  a.workers = launch.ctas * (launch.threads / group);
   a.group = launch.group;
   a.blocks = slice.blocks;
   a.chunk_bytes =

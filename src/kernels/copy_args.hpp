@@ -89,7 +89,7 @@ void write_payload(const plan::Plan& plan, const Slice& slice, std::uint64_t* ou
 
 // The kernel of a family for a payload size class.
 const void* plain_kernel(std::uint32_t payload_class);
-const void* tma_kernel(std::uint32_t payload_class);
+const void* tma_kernel(std::uint32_t rings, std::uint32_t payload_class);
 const void* generic_kernel(std::uint32_t payload_class);
 
 }  // namespace kvferry::kernels

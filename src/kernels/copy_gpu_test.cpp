@@ -136,7 +136,9 @@ class Copies : public testing::Test {
     Launch l;
     l.family = family;
     l.ctas = ctas;
-    l.threads = family == Family::tma ? kTmaThreads : 256;
+    l.threads = family != Family::tma                    ? 256
+                : chunk > tma_stage_bytes(kTmaManyRings) ? 32 * kTmaFewRings
+                                                         : 32 * kTmaManyRings;
     l.group = family == Family::plain ? group : std::min(group, 32u);
     l.chunk_bytes = chunk;
     return l;
@@ -169,6 +171,8 @@ TEST_F(Copies, TmaRows) {
     expect_copied(p, shape(Family::tma, 1, 8192), "one CTA");
     expect_copied(p, shape(Family::tma, 24, 8192), "24 CTAs");
     expect_copied(p, shape(Family::tma, 132, 6144), "odd stages");
+    expect_copied(p, shape(Family::tma, 132, 4096), "many rings");
+    expect_copied(p, shape(Family::tma, 3, 2176), "many rings, odd stages");
   }
 }
 

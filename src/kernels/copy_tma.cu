@@ -9,7 +9,7 @@ constexpr std::uint32_t kLag = 2;
 constexpr std::uint32_t kAhead = kTmaStages - kLag;
 
 // One lane's ring of stages: item j goes through stage j mod kTmaStages.
-template <std::size_t kBytes>
+template <std::uint32_t kStageBytes, std::size_t kBytes>
 class Ring {
  public:
   __device__ __forceinline__ Ring(const Params<kBytes>& p, std::uint32_t worker,
@@ -22,14 +22,14 @@ class Ring {
   __device__ __forceinline__ void load_next() {
     const std::uint32_t bytes = loads_.bytes();
     ptx::barrier_expect(&full_[load_stage_], bytes);
-    ptx::bulk_load(stages_ + load_stage_ * kTmaStageBytes, loads_.source(), bytes,
+    ptx::bulk_load(stages_ + load_stage_ * kStageBytes, loads_.source(), bytes,
                    &full_[load_stage_]);
     loads_.advance();
     if (++load_stage_ == kTmaStages) load_stage_ = 0;
   }
   __device__ __forceinline__ void await_next() { ptx::barrier_wait(&full_[store_stage_], parity_); }
   __device__ __forceinline__ void store_next() {
-    ptx::bulk_store(stores_.target(), stages_ + store_stage_ * kTmaStageBytes, stores_.bytes());
+    ptx::bulk_store(stores_.target(), stages_ + store_stage_ * kStageBytes, stores_.bytes());
     stores_.advance();
     pass();
   }
@@ -48,9 +48,9 @@ class Ring {
   std::uint32_t load_stage_ = 0, store_stage_ = 0, parity_ = 0;
 };
 
-template <std::size_t kBytes>
-__device__ __forceinline__ void run(Words* words, Ring<kBytes>& ring, AbortPoll& poll,
-                                    std::uint64_t items, const volatile std::uint32_t& stop) {
+template <typename Ring>
+__device__ __forceinline__ void run(Words* words, Ring& ring, AbortPoll& poll, std::uint64_t items,
+                                    const volatile std::uint32_t& stop) {
   std::uint64_t loaded = 0;
   for (; loaded < kAhead && loaded < items && stop == 0; ++loaded) ring.load_next();
   for (std::uint64_t k = 0; k < items; ++k) {
@@ -78,13 +78,14 @@ __device__ __forceinline__ void run(Words* words, Ring<kBytes>& ring, AbortPoll&
 }
 #endif
 
-template <std::size_t kBytes>
-__global__ void __launch_bounds__(kTmaThreads, 1)
+template <std::uint32_t kRings, std::size_t kBytes>
+__global__ void __launch_bounds__(32 * kRings, 1)
     copy_tma(const __grid_constant__ Params<kBytes> p,
              const __grid_constant__ ControlArgs control) {
 #if __CUDA_ARCH__ >= 900
+  constexpr std::uint32_t kStageBytes = kTmaRoundBytes / kRings;
   extern __shared__ __align__(128) unsigned char stages[];
-  __shared__ std::uint64_t full[kTmaRings * kTmaStages];
+  __shared__ std::uint64_t full[kRings * kTmaStages];
   __shared__ volatile std::uint32_t stop;
   if (threadIdx.x == 0) stop = aborted_at_start(control) ? 1 : 0;
   __syncthreads();
@@ -94,22 +95,28 @@ __global__ void __launch_bounds__(kTmaThreads, 1)
   const std::uint32_t worker = index * gridDim.x + blockIdx.x;
   const std::uint64_t items = items_of(p.args, worker);
   if (items == 0) return;
-  Ring<kBytes> ring(p, worker, stages + index * kTmaStages * kTmaStageBytes,
-                    full + index * kTmaStages);
+  Ring<kStageBytes, kBytes> ring(p, worker, stages + index * kTmaStages * kStageBytes,
+                                 full + index * kTmaStages);
   AbortPoll poll(control, p.args.poll_mask, index == 0, &stop);
   run(control.words, ring, poll, items, stop);
 #endif
 }
 
+template <std::uint32_t kRings>
+const void* pick(std::uint32_t payload_class) {
+  switch (payload_class) {
+    case 0: return reinterpret_cast<const void*>(&copy_tma<kRings, kPayloadBytes[0]>);
+    case 1: return reinterpret_cast<const void*>(&copy_tma<kRings, kPayloadBytes[1]>);
+    case 2: return reinterpret_cast<const void*>(&copy_tma<kRings, kPayloadBytes[2]>);
+    default: return reinterpret_cast<const void*>(&copy_tma<kRings, kPayloadBytes[3]>);
+  }
+}
+
 }  // namespace
 
-const void* tma_kernel(std::uint32_t payload_class) {
-  switch (payload_class) {
-    case 0: return reinterpret_cast<const void*>(&copy_tma<kPayloadBytes[0]>);
-    case 1: return reinterpret_cast<const void*>(&copy_tma<kPayloadBytes[1]>);
-    case 2: return reinterpret_cast<const void*>(&copy_tma<kPayloadBytes[2]>);
-    default: return reinterpret_cast<const void*>(&copy_tma<kPayloadBytes[3]>);
-  }
+const void* tma_kernel(std::uint32_t rings, std::uint32_t payload_class) {
+  return rings > kTmaFewRings ? pick<kTmaManyRings>(payload_class)
+                              : pick<kTmaFewRings>(payload_class);
 }
 
 }  // namespace kvferry::kernels

@@ -9,10 +9,10 @@
 namespace kvferry::kernels {
 namespace {
 
-const void* kernel_of(Family family, std::uint32_t payload_class) {
-  switch (family) {
+const void* kernel_of(const Launch& launch, std::uint32_t payload_class) {
+  switch (launch.family) {
     case Family::plain: return plain_kernel(payload_class);
-    case Family::tma: return tma_kernel(payload_class);
+    case Family::tma: return tma_kernel(launch.threads / 32, payload_class);
     case Family::generic: return generic_kernel(payload_class);
   }
   return nullptr;
@@ -30,8 +30,7 @@ struct Grid {
 };
 Grid grid_of(const Launch& launch, std::uint32_t payload_class) {
   const bool tma = launch.family == Family::tma;
-  return {kernel_of(launch.family, payload_class), launch.ctas, tma ? kTmaThreads : launch.threads,
-          tma ? kTmaSharedBytes : 0};
+  return {kernel_of(launch, payload_class), launch.ctas, launch.threads, tma ? kTmaSharedBytes : 0};
 }
 
 // `params`: Params of the grid's payload class.
@@ -59,10 +58,12 @@ int prepare_device(bool with_tma) {
       if (const cudaError_t e = cudaFuncGetAttributes(&loaded, kernel); e != cudaSuccess) return e;
     }
     if (!with_tma) continue;
-    const cudaError_t e =
-        cudaFuncSetAttribute(tma_kernel(payload_class), cudaFuncAttributeMaxDynamicSharedMemorySize,
-                             static_cast<int>(kTmaSharedBytes));
-    if (e != cudaSuccess) return e;
+    for (const std::uint32_t rings : {kTmaFewRings, kTmaManyRings}) {
+      const cudaError_t e = cudaFuncSetAttribute(tma_kernel(rings, payload_class),
+                                                 cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                                 static_cast<int>(kTmaSharedBytes));
+      if (e != cudaSuccess) return e;
+    }
   }
   return cudaSuccess;
 }

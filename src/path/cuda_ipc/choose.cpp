@@ -24,8 +24,6 @@ constexpr std::uint32_t kPassBytes = 32 * kernels::kLoadsInFlight * 16, kFullChu
 // Where a row is cut: what crosses NVLink goes in packets of up to 128 bytes, and pieces that begin
 // within one cost 25 % (rows of 20 and of 36 KiB: 72 % against 95 %).
 constexpr std::uint32_t kCut = 128;
-// On one GPU stages a little short of 8 KiB are 1 % faster (same sweep).
-constexpr std::uint32_t kSameGpuStageBytes = 7168;
 // Below this a bulk copy moves too little for its cost; groups of threads take a row each.
 constexpr std::uint64_t kTmaRowBytes = 2048;
 // CTAs that fill NVLink 4 by TMA. Pulling, 24 reach 95 % of a contiguous copy, as do all, and leave
@@ -77,17 +75,18 @@ bool tma_possible(const ChooseInput& in) {
 Launch tma_launch(const ChooseInput& in) {
   Launch l;
   l.family = Family::tma;
-  l.threads = kernels::kTmaThreads;
   l.group = 32;
-  const bool same = in.link == Link::same_gpu;
-  const std::uint32_t stage = same ? kSameGpuStageBytes : kernels::kTmaStageBytes;
+  const std::uint32_t rings =
+      in.link == Link::same_gpu ? kernels::kTmaManyRings : kernels::kTmaFewRings;
+  l.threads = 32 * rings;
+  const std::uint32_t stage = kernels::tma_stage_bytes(rings);
   l.chunk_bytes = even_chunk(in.row_bytes, stage, kCut);
   std::uint32_t ctas = in.sm_count;
   if (in.link == Link::peer) {
     const std::uint32_t enough = in.writes_remote ? kPeerPushCtas : kPeerPullCtas;
     const std::uint32_t full = in.compute_major >= 10 ? 2 * enough : enough;
     // Smaller stages keep fewer bytes in flight a ring.
-    ctas = std::min(in.sm_count, full * kernels::kTmaStageBytes / l.chunk_bytes);
+    ctas = std::min(in.sm_count, full * stage / l.chunk_bytes);
   }
   l.ctas = within(ctas, in);
   return l;

@@ -193,7 +193,7 @@ TEST(Choose, LaunchesHoldTogetherForAnyRow) {
           EXPECT_EQ(l.threads % 32, 0u);
           EXPECT_EQ(l.threads % l.group, 0u);
           if (l.family == Family::tma) {
-            EXPECT_LE(l.chunk_bytes, kernels::kTmaStageBytes);
+            EXPECT_LE(l.chunk_bytes, kernels::tma_stage_bytes(l.threads / 32));
           }
         }
 }
