@@ -69,7 +69,7 @@ int pull_repeatedly(kvferry::Device device, int posts, const std::string& socket
   const kvferry::PreparedTransfer prepared = peer.prepare_pull(ours, from, to);
 
   // Each post may start once the one before has ended: both write the same blocks. In a CUDA graph
-  // it would be prepared.capture(stream), and no post() at all.
+  // it would be prepared.capture(stream), of a pull prepared with copy = kernel, and no post().
   std::vector<double> seconds;
   std::uint64_t wrong = 0;
   for (int i = 0; i < posts; ++i) {
