@@ -7,8 +7,9 @@
 
 #include "plan/plan.hpp"
 
-// Kernels that run a plan: one launch moves every row of every plane, with the id list in the
-// kernel's parameters. No CUDA types here, so that the choice of a launch can be tested anywhere.
+// Kernels that run a plan: one launch (for long id lists a few) moves every row of every plane,
+// with the ids in the kernel's parameters. No CUDA types here, so that the choice of a launch can
+// be tested anywhere.
 namespace kvferry::kernels {
 
 enum class Family : std::uint8_t {

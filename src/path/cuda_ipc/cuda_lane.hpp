@@ -79,7 +79,7 @@ class Lane {
 };
 
 // True on threads that must not destroy a Lane or a mapping: CUDA's callback thread, where no call
-// of CUDA is allowed, and a poster's own thread, which cannot join itself.
+// of CUDA is allowed, and a watcher's own thread, which cannot join itself.
 bool on_restricted_thread() noexcept;
 class RestrictedThread {
  public:

@@ -22,7 +22,7 @@ Groups:
   blocks      the same bytes in blocks of 512 B to 4 MiB, odd sizes, strided layouts
   sms         with a budget of 1 SM to all, and by the copy engine alone
   latency     one block: median, 99th and 99.9th percentile
-  posting     time of the call that starts a transfer
+  posting     CPU time of the call that starts a transfer
   clients     1 to 64 clients of one server, 1 client of 8 servers, both directions
 
 A full run takes some minutes a pair of devices; Ctrl-C ends it with what there is.)";
@@ -33,6 +33,8 @@ const char* const kBenchFooter = R"(Examples:
   kvferry bench --only latency,throughput/nvlink --reps 101
   kvferry bench --only clients/host --csv -
   kvferry bench --compare yesterday.json today.json
+  kvferry bench --calibrate costs.json
+  kvferry bench --quick --costs costs.json
 
 A quiet machine matters: the command warns where it is busy, and notes every figure
 whose interval is wider than 5 %. GPUs are counted among CUDA_VISIBLE_DEVICES.

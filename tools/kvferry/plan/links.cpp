@@ -20,14 +20,14 @@ constexpr double kNvlink3 = 300, kNvlink4 = 450, kNvlink5 = 900;
 constexpr double kPcie4 = 16 * 16 * 128.0 / 130 / 8, kPcie5 = 2 * kPcie4;
 
 // Start and rate of one fused copy of scattered blocks: the cost model in
-// src/path/cuda_ipc/choose.cpp, which links_test.cpp holds these against.
+// include/kvferry/copy_costs.hpp, which links_test.cpp holds these against.
 constexpr double kSameStart = 10.0, kSameRate = 1820;
 constexpr double kNvlinkStart = 11.8, kNvlinkRate = 370;
 constexpr double kPcieStart = 14, kPcieRate = 51.5;
 // Host to host: 2,560 pieces of 64 KiB by 8 threads (docs/performance.md); one piece takes 3 us, of
 // which 2 are its bytes.
 constexpr double kHostStart = 1, kHostRate = 48.6;
-// One engine copy after another over NVLink (choose.cpp); loops of cudaMemcpyAsync over 2,560
+// One engine copy after another over NVLink (copy_costs.hpp); loops of cudaMemcpyAsync over 2,560
 // pieces of 64 KiB took 3.2 us a piece over NVLink, 3.8 on one GPU, 3.9 over PCIe.
 constexpr double kPost = 3.6;
 
@@ -90,13 +90,13 @@ const std::vector<Link>& table() {
   static const std::vector<Link> links{
       measured("nvlink4", "NVLink 4: H100, H200", kNvlinkStart, kNvlinkRate, kPost,
                "Measured on 2 x H200, scattered blocks: 2.5 MiB in 19 us, 160 MiB in 467 us "
-               "(src/path/cuda_ipc/choose.cpp, docs/performance.md). Contiguous ids: 390 GB/s."),
+               "(include/kvferry/copy_costs.hpp, docs/performance.md). Contiguous ids: 390 GB/s."),
       measured("same-gpu", "two processes on one GPU: H200", kSameStart, kSameRate, kPost,
                "Measured on H200: 2.5 MiB in 11.5 us, 160 MiB in 101 us "
-               "(src/path/cuda_ipc/choose.cpp, docs/performance.md)."),
+               "(include/kvferry/copy_costs.hpp, docs/performance.md)."),
       measured("pcie5", "PCIe 5 x16: host memory and GPU", kPcieStart, kPcieRate, kPost,
                "Measured between pinned host memory and H200: 160 MiB in 3.3 to 3.4 ms "
-               "(src/path/cuda_ipc/choose.cpp, docs/performance.md). Two GPUs may get less."),
+               "(include/kvferry/copy_costs.hpp, docs/performance.md). Two GPUs may get less."),
       measured("host", "host memory and host memory", kHostStart, kHostRate, 0,
                "Measured with 8 threads on a 32-core server: 160 MiB in 3.45 ms "
                "(docs/performance.md). Machines differ: 20 to 50 GB/s were seen."),
@@ -152,7 +152,7 @@ double parse_number(const char* option, std::string_view text, double low, doubl
 const char* const kPostSource =
     "3.6 us a piece on all links of a GPU: engine copies in a row over NVLink, measured on 2 x "
     "H200 "
-    "(src/path/cuda_ipc/choose.cpp). Loops of cudaMemcpyAsync over 64 KiB pieces took 3.2 us a "
+    "(include/kvferry/copy_costs.hpp). Loops of cudaMemcpyAsync over 64 KiB pieces took 3.2 us a "
     "piece "
     "over NVLink and 3.8 on one GPU (H100), 3.9 over PCIe (H200).";
 
