@@ -42,17 +42,17 @@ bool find_memory(Driver& d) {
 
 std::optional<Driver> load() {
   Driver d;
-  const bool complete = find("cuInit", 2000, d.init) &&
-                        find("cuGetErrorName", 6000, d.error_name) &&
-                        find("cuGetErrorString", 6000, d.error_string) &&
-                        find("cuDeviceGetUuid", 11040, d.device_uuid) &&
-                        find("cuDeviceGetAttribute", 2000, d.device_attribute) &&
-                        find("cuDevicePrimaryCtxRetain", 7000, d.retain_primary_context) &&
-                        find("cuCtxPushCurrent", 4000, d.push_context) &&
-                        find("cuCtxPopCurrent", 4000, d.pop_context) &&
-                        find("cuThreadExchangeStreamCaptureMode", 10010, d.exchange_capture_mode) &&
-                        find("cuEventQuery", 2000, d.event_query) &&
-                        find("cuPointerGetAttribute", 4000, d.pointer_attribute) && find_memory(d);
+  const bool complete =
+      find("cuInit", 2000, d.init) && find("cuGetErrorName", 6000, d.error_name) &&
+      find("cuGetErrorString", 6000, d.error_string) &&
+      find("cuDeviceGetUuid", 11040, d.device_uuid) &&
+      find("cuDeviceGetAttribute", 2000, d.device_attribute) &&
+      find("cuDevicePrimaryCtxRetain", 7000, d.retain_primary_context) &&
+      find("cuCtxPushCurrent", 4000, d.push_context) &&
+      find("cuCtxPopCurrent", 4000, d.pop_context) &&
+      find("cuThreadExchangeStreamCaptureMode", 10010, d.exchange_capture_mode) &&
+      find("cuEventQuery", 2000, d.event_query) && find("cuMemcpy2DAsync", 3020, d.copy_2d) &&
+      find("cuPointerGetAttribute", 4000, d.pointer_attribute) && find_memory(d);
   if (!complete || d.init(0) != CUDA_SUCCESS) return std::nullopt;
   (void)find("cuStreamWriteValue32", 11070,
              d.write_value);  // newer; done without where it is missing

@@ -14,6 +14,8 @@ namespace {
 // asks CUDA for a callback if it runs on. Not sooner than the watcher's tick, so that it need not
 // be woken.
 constexpr auto kPatience = std::chrono::microseconds(1100);
+// A word comes within microseconds; if not, the GPU has failed, and the slot is not used again.
+constexpr auto kWordComes = std::chrono::seconds(1);
 // Two batches of engine copies are in flight, each of a hundred microseconds or more.
 constexpr auto kBetweenBatches = std::chrono::microseconds(30);
 
@@ -141,11 +143,6 @@ void CudaJob::launch_kernel(const CudaCopy& copy) {
 
 // Everything is in the stream: marks its end.
 void CudaJob::seal() {
-  // Waiters read a word of their own: asking the driver for the event takes 1.3 us a time, and sees
-  // the end half a microsecond later.
-  if (const auto write = cuda::driver().write_value)
-    done_word_ = write(slot_->stream.get(), reinterpret_cast<CUdeviceptr>(&words_->done), 1, 0) ==
-                 CUDA_SUCCESS;
   cuda::check(cudaEventRecord(done_, slot_->stream.get()), "cannot record an event");
   if (caller_)
     cuda::check(cudaStreamWaitEvent(static_cast<cudaStream_t>(caller_->handle), done_, 0),
@@ -275,7 +272,18 @@ std::optional<JobResult> CudaJob::poll() {
   return result_;
 }
 
-bool CudaJob::landed() const noexcept { return done_word_ && atomic(words_->done).load() != 0; }
+bool CudaJob::landed() const noexcept { return atomic(words_->done).load() != 0; }
+
+bool CudaJob::ask_for_word() noexcept {
+  const auto write = cuda::driver().write_value;
+  std::lock_guard lock(mutex_);
+  // Once the slot is given back its stream is another's; behind a callback the word would come
+  // after the callback has given the words back.
+  if (!word_asked_ && slot_ != nullptr && !callback_comes_ && write != nullptr)
+    word_asked_ = write(slot_->stream.get(), reinterpret_cast<CUdeviceptr>(&words_->done), 1, 0) ==
+                  CUDA_SUCCESS;
+  return word_asked_;
+}
 
 void CudaJob::end_landed() {
   finish_from_gpu();
@@ -310,7 +318,11 @@ void CudaJob::return_slot() noexcept {
   std::unique_ptr<Slot> slot;
   {
     std::lock_guard lock(mutex_);
-    if (callback_comes_) return;
+    if (callback_comes_ || slot_ == nullptr) return;
+    // The word is right behind the event. It must not come when the words are another job's.
+    const auto give_up = Clock::now() + kWordComes;
+    while (word_asked_ && !landed())
+      if (Clock::now() > give_up) return;
     slot = std::move(slot_);
   }
   if (slot != nullptr) lane_->give_back(std::move(slot));

@@ -45,8 +45,15 @@ bool CudaJob::spin_until(Clock::time_point until) {
     if (Clock::now() >= until) return false;
     std::this_thread::yield();
   }
-  // The event is asked only where there is no word, or to hear of a GPU that has failed.
-  for (auto ask = Clock::now() + (done_word_ ? kHealthSpin : Clock::duration::zero());;) {
+  // A waiter has time to ask for the word, which the call that posts has not. The event is asked
+  // only where there is none, or to hear of a GPU that has failed.
+  bool word = false;
+  {
+    const cuda::DeviceGuard guard(lane_->device());
+    if (Clock::now() >= posted_at_ + expected_ && check_event()) return true;
+    word = ask_for_word();
+  }
+  for (auto ask = Clock::now() + (word ? kHealthSpin : Clock::duration::zero());;) {
     if (landed()) {
       end_landed();
       return true;
@@ -57,7 +64,7 @@ bool CudaJob::spin_until(Clock::time_point until) {
     if (now < ask) continue;
     const cuda::DeviceGuard guard(lane_->device());
     if (check_event()) return true;
-    if (done_word_) ask = now + kHealthSpin;
+    if (word) ask = now + kHealthSpin;
   }
 }
 
