@@ -39,13 +39,14 @@ constexpr std::uint32_t kHostCtas = 32;
 const CopyCost& engine_cost(const ChooseInput& in) {
   const CopyCosts& c = *in.costs;
   if (in.link == Link::peer) return c.peer_engine;
-  if (in.link == Link::host) return c.host_engine;
+  if (in.link == Link::host) return in.to_host ? c.to_host_engine : c.from_host_engine;
   return in.engine_flat ? c.same_gpu_flat_engine : c.same_gpu_engine;
 }
 const CopyCost& kernel_cost(const ChooseInput& in) {
   const CopyCosts& c = *in.costs;
   if (in.link == Link::peer) return c.peer_kernel;
-  return in.link == Link::host ? c.host_kernel : c.same_gpu_kernel;
+  if (in.link == Link::same_gpu) return c.same_gpu_kernel;
+  return in.to_host ? c.to_host_kernel : c.from_host_kernel;
 }
 
 std::uint32_t within(std::uint32_t ctas, const ChooseInput& in) {

@@ -32,6 +32,7 @@ struct ChooseInput {
   CopyMethod copy = CopyMethod::automatic;
   bool ordered = false;        // on a caller's stream
   bool writes_remote = false;  // a push: the GPU that copies writes over the link
+  bool to_host = false;        // link host: the target is the host's
   std::uint64_t bytes() const noexcept {
     return static_cast<std::uint64_t>(blocks) * planes * row_bytes;
   }

@@ -171,9 +171,18 @@ TEST(Choose, NoTmaWhereTheDeviceHasNone) {
   EXPECT_EQ(choose(in).launch.family, Family::plain);
 }
 
+TEST(Choose, EngineReadsTheHostFasterAndWritesItSlower) {
+  ChooseInput in = scattered(Link::host, 64);
+  EXPECT_TRUE(choose(in).engine);
+  in.to_host = true;
+  EXPECT_FALSE(choose(in).engine);
+  in = scattered(Link::host, 480, 8192);
+  EXPECT_FALSE(choose(in).engine);
+}
+
 TEST(Choose, HostMemoryIsNeverTma) {
   ChooseInput in = scattered(Link::host, 64);
-  EXPECT_FALSE(choose(in).engine);
+  in.to_host = true;
   EXPECT_EQ(choose(in).launch.family, Family::plain);
 }
 

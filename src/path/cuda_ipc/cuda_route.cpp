@@ -43,6 +43,7 @@ CudaRoute::CudaRoute(Setup setup, MappedEnd local, MappedEnd remote)
     : ends_(std::make_unique<Ends>(std::move(setup.lane), std::move(local), std::move(remote))),
       link_(setup.link),
       planes_together_(setup.planes_together),
+      local_is_host_(!ends_->local.pool->device.is_cuda()),
       costs_(setup.costs) {}
 
 CudaRoute::~CudaRoute() {
@@ -76,6 +77,7 @@ void CudaRoute::choose_copy(const plan::Plan& plan, const JobOptions& options,
   in.copy = options.copy;
   in.ordered = options.stream.has_value();
   in.writes_remote = options.direction == Direction::push;
+  in.to_host = link_ == Link::host && in.writes_remote != local_is_host_;
   copy.choice = choose(in);
   in.costs = &kDefaultCosts;  // jobs outlive their route, and need it no more
 }

@@ -55,6 +55,7 @@ class CudaRoute final : public Route {
   std::unique_ptr<Ends> ends_;
   const Link link_;
   const bool planes_together_;
+  const bool local_is_host_;
   const CopyCosts costs_;
 };
 

@@ -166,7 +166,10 @@ std::optional<CostEvidence> evidence_of(const Figure& figure) {
   if (!engine && !figure.method.starts_with("kernel")) return std::nullopt;
   const std::string& link = figure.work.link;
   const bool flat = figure.method.find(" 2D") == std::string::npos;
-  std::string field = link == "same_gpu" ? "same_gpu" : link == "host_gpu" ? "host" : "peer";
+  std::string field = link == "same_gpu"           ? "same_gpu"
+                      : link != "host_gpu"         ? "peer"
+                      : figure.work.from == "host" ? "from_host"
+                                                   : "to_host";
   if (link == "same_gpu" && engine && flat) field += "_flat";
   field += engine ? "_engine" : "_kernel";
   const auto copies = engine ? copies_in(figure.method) : std::optional(1.0);

@@ -33,8 +33,10 @@ inline const std::map<std::string, CopyCost CopyCosts::*>& cost_fields() {
       {"same_gpu_flat_engine", &CopyCosts::same_gpu_flat_engine},
       {"same_gpu_engine", &CopyCosts::same_gpu_engine},
       {"same_gpu_kernel", &CopyCosts::same_gpu_kernel},
-      {"host_engine", &CopyCosts::host_engine},
-      {"host_kernel", &CopyCosts::host_kernel}};
+      {"from_host_engine", &CopyCosts::from_host_engine},
+      {"from_host_kernel", &CopyCosts::from_host_kernel},
+      {"to_host_engine", &CopyCosts::to_host_engine},
+      {"to_host_kernel", &CopyCosts::to_host_kernel}};
   return fields;
 }
 

@@ -92,8 +92,11 @@ TEST(Evidence, is_read_from_how_it_was_copied) {
   EXPECT_EQ(of("same_gpu", "copy engine 2D, 1 copy"), "same_gpu_engine 1");
   EXPECT_EQ(of("same_gpu", "copy engine, 16 copies"), "same_gpu_flat_engine 16");
   EXPECT_EQ(of("same_gpu", "kernel plain, 132 SMs"), "same_gpu_kernel 1");
-  EXPECT_EQ(of("host_gpu", "copy engine, 1 copy"), "host_engine 1");
-  EXPECT_EQ(of("host_gpu", "kernel plain, 1 SM"), "host_kernel 1");
+  EXPECT_EQ(of("host_gpu", "copy engine, 1 copy"), "to_host_engine 1");
+  EXPECT_EQ(of("host_gpu", "kernel plain, 1 SM"), "to_host_kernel 1");
+  Figure from_host = figure("host_gpu", "copy engine 2D, 64 copies", 64, 3280);
+  from_host.work.from = "host";
+  EXPECT_EQ(evidence_of(from_host)->field, "from_host_engine");
   EXPECT_EQ(of("host", "avx512 streaming, 2 threads"), "none");
   EXPECT_EQ(of("nvlink", "copy engine"), "none");
   EXPECT_EQ(of("nvlink", "copy engine 2D, many copies"), "none");
@@ -137,7 +140,7 @@ TEST(CostsJson, there_and_back) {
   const Calibration back = costs_from_json(to_json(c), "file");
   EXPECT_EQ(back.gpu, c.gpu);
   EXPECT_EQ(back.costs.peer_kernel.gb_per_s, 123.25);
-  EXPECT_EQ(back.costs.host_engine.gap_us, c.costs.host_engine.gap_us);
+  EXPECT_EQ(back.costs.from_host_engine.gap_us, c.costs.from_host_engine.gap_us);
   EXPECT_EQ(back.measured, c.measured);
   EXPECT_EQ(back.errors, c.errors);
 }
@@ -166,13 +169,13 @@ TEST(CostsJson, what_is_wrong_is_named) {
   EXPECT_THAT(why_not(with("\"schema\": 1", "\"schema\": 2")), testing::HasSubstr("schema is 2"));
   EXPECT_THAT(why_not(with("\"gpu\": \"GPU\"", "\"gpu\": 3")), testing::HasSubstr("gpu"));
   EXPECT_THAT(why_not(with("\"gb_per_s\": 55.0", "\"gb_per_s\": 0")),
-              testing::HasSubstr("costs.host_engine.gb_per_s is 0"));
+              testing::HasSubstr("costs.from_host_engine.gb_per_s is 0"));
   EXPECT_THAT(why_not(with("\"gb_per_s\": 55.0", "\"gb_per_s\": \"55\"")),
-              testing::HasSubstr("costs.host_engine.gb_per_s"));
+              testing::HasSubstr("costs.from_host_engine.gb_per_s"));
   EXPECT_THAT(why_not(with("\"start_us\": 12.0", "\"start_us\": -1")),
-              testing::HasSubstr("costs.host_engine.start_us is -1"));
-  EXPECT_THAT(why_not(with("\"host_kernel\"", "\"ghost_kernel\"")),
-              testing::HasSubstr("costs.host_kernel is missing"));
+              testing::HasSubstr("costs.from_host_engine.start_us is -1"));
+  EXPECT_THAT(why_not(with("\"from_host_kernel\"", "\"from_ghost_kernel\"")),
+              testing::HasSubstr("costs.from_host_kernel is missing"));
 }
 
 }  // namespace
