@@ -22,9 +22,9 @@ constexpr std::array kSonames = {"libcublas.so.13", "libcublas.so.12"};
 // Of NVIDIA's wheels, below a folder of Python packages: CUDA 13's and 12's.
 constexpr std::array kWheelFolders = {"nvidia/cu13/lib", "nvidia/cublas/lib"};
 constexpr std::array kPythonFolders = {
-    "/usr/local/lib/python3*/dist-packages", "/usr/local/lib/python3*/site-packages",
-    "/usr/lib/python3/dist-packages",        "/usr/lib/python3*/site-packages",
-    "/opt/*/lib/python3*/site-packages",     "/root/.local/lib/python3*/site-packages",
+    "/usr/local/lib/python3*/dist-packages",    "/usr/local/lib/python3*/site-packages",
+    "/usr/lib/python3/dist-packages",           "/usr/lib/python3*/site-packages",
+    "/opt/*/lib/python3*/site-packages",        "/root/.local/lib/python3*/site-packages",
     "/home/*/.local/lib/python3*/site-packages"};
 constexpr std::array kCudaFolders = {"/usr/local/cuda/lib64", "/usr/local/cuda-*/lib64",
                                      "/usr/local/cuda-*/lib", "/usr/lib/x86_64-linux-gnu",
@@ -69,7 +69,8 @@ void load_sibling(const std::string& file) {
   const std::size_t dot = name.find(".so");
   if (!path.has_parent_path() || dot == std::string::npos) return;
   const auto sibling = path.parent_path() / name.insert(dot, "Lt");
-  ::dlopen(sibling.c_str(), RTLD_NOW | RTLD_GLOBAL);  // failing, libcublas itself says what is wrong
+  ::dlopen(sibling.c_str(),
+           RTLD_NOW | RTLD_GLOBAL);  // failing, libcublas itself says what is wrong
 }
 
 template <typename F>
@@ -115,7 +116,8 @@ Cublas Cublas::load(const std::string& path, const std::string& python_packages)
   }
   throw Error(ErrorCode::resource,
               "no cuBLAS can be loaded; give its file with --cublas, or a folder of Python "
-              "packages with --python-packages. Tried:" + tried);
+              "packages with --python-packages. Tried:" +
+                  tried);
 }
 
 void Cublas::check(int status, const char* what) const {
@@ -148,8 +150,7 @@ std::string Cublas::version(Handle handle) const {
 void Cublas::multiply(Handle handle, int size, const void* a, const void* b, void* c) const {
   const float one = 1, zero = 0;
   check(gemm_ex_(handle, kNoTranspose, kNoTranspose, size, size, size, &one, a, CUDA_R_16BF, size,
-                 b, CUDA_R_16BF, size, &zero, c, CUDA_R_16BF, size, kCompute32F,
-                 kDefaultAlgorithm),
+                 b, CUDA_R_16BF, size, &zero, c, CUDA_R_16BF, size, kCompute32F, kDefaultAlgorithm),
         "cublasGemmEx");
 }
 

@@ -96,8 +96,9 @@ void OwnerProcess::wait_ready() {
                                                    *status, process_.output()));
     }
     if (std::chrono::steady_clock::now() > until) {
-      throw Error(ErrorCode::resource, fmt::format("the owner's process is not ready after {} s:\n{}",
-                                                   kStartPatience.count(), process_.output()));
+      throw Error(ErrorCode::resource,
+                  fmt::format("the owner's process is not ready after {} s:\n{}",
+                              kStartPatience.count(), process_.output()));
     }
     std::this_thread::sleep_for(5ms);
   }

@@ -14,7 +14,7 @@ using Json = nlohmann::ordered_json;
 // With fewer rounds an interval of order statistics is less than 95 %.
 constexpr std::size_t kRoundsFor95 = 6;
 
-std::vector<double> column(const std::vector<Sample>& samples, double Sample::* field) {
+std::vector<double> column(const std::vector<Sample>& samples, double Sample::*field) {
   std::vector<double> out;
   for (const Sample& sample : samples) out.push_back(sample.*field);
   return out;
@@ -113,8 +113,8 @@ std::string verdict(const std::vector<Row>& rows, double at_least) {
         rows, {}, [](const Row& r) { return r.beside ? r.beside->median : 0; });
     text = fmt::format("best trade: no setting reaches {:g} GB/s beside the GEMM", at_least);
     if (fastest != rows.end() && fastest->beside)
-      text += fmt::format("; the fastest is {} with {} GB/s", fastest->setting,
-                          rate(*fastest->beside));
+      text +=
+          fmt::format("; the fastest is {} with {} GB/s", fastest->setting, rate(*fastest->beside));
     text += '\n';
   } else {
     const Row& b = *trade.best;
@@ -134,9 +134,7 @@ std::string verdict(const std::vector<Row>& rows, double at_least) {
   return text;
 }
 
-Json of(const Ratio& r) {
-  return {{"median", r.median}, {"ci95", {r.ci.low, r.ci.high}}};
-}
+Json of(const Ratio& r) { return {{"median", r.median}, {"ci95", {r.ci.low, r.ci.high}}}; }
 Json of(const std::optional<Ratio>& r) { return r ? of(*r) : Json(); }
 Json of(const std::optional<Summary>& s) {
   if (!s) return Json();
@@ -218,8 +216,7 @@ std::string to_text(const std::vector<Row>& rows, double at_least) {
   return text + verdict(rows, at_least);
 }
 
-Json to_json(const std::vector<Row>& rows, const std::vector<Measured>& measured,
-             double at_least) {
+Json to_json(const std::vector<Row>& rows, const std::vector<Measured>& measured, double at_least) {
   Json settings = Json::array();
   for (std::size_t i = 0; i < rows.size(); ++i) settings.push_back(of(rows[i], measured[i]));
   const Trade trade = best_trade(rows, at_least);

@@ -32,8 +32,8 @@ struct Row {
   std::vector<std::string> same;
   std::uint64_t wrong_bytes = 0;
   std::size_t rounds = 0, rounds_without_rate = 0;
-  kvferry::stats::Ratio longer;          // time of all GEMMs together, beside : alone
-  kvferry::stats::Ratio median_longer;   // of the median GEMM: differs where pulls slow only some
+  kvferry::stats::Ratio longer;         // time of all GEMMs together, beside : alone
+  kvferry::stats::Ratio median_longer;  // of the median GEMM: differs where pulls slow only some
   double gemm_alone_ms = 0, gemm_beside_ms = 0;
   std::optional<kvferry::stats::Summary> alone, beside;  // of the pulls, GB/s
   std::optional<kvferry::stats::Ratio> kept;             // pull rate, beside : alone
