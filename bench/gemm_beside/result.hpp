@@ -19,24 +19,25 @@ struct Sample {
 
 // All that was measured of one setting.
 struct Measured {
-  std::string setting;            // "16 SMs", "engine", "automatic"
-  std::vector<std::string> same;  // settings that come to the same copy and were not measured again
+  std::string setting;  // "16 SMs", "engine", "automatic"
+  std::vector<std::string>
+      same{};                     // settings that come to the same copy and were not measured again
   std::string method;             // as the transfer reported it
   std::uint64_t wrong_bytes = 0;  // in the local pool after pulls beside the GEMM
-  std::vector<Sample> samples;
+  std::vector<Sample> samples{};
 };
 
 // The figures of one setting, from pairs of neighbouring phases.
 struct Row {
   std::string setting, method;
-  std::vector<std::string> same;
+  std::vector<std::string> same{};
   std::uint64_t wrong_bytes = 0;
   std::size_t rounds = 0, rounds_without_rate = 0;
-  kvferry::stats::Ratio longer;         // time of all GEMMs together, beside : alone
-  kvferry::stats::Ratio median_longer;  // of the median GEMM: differs where pulls slow only some
+  kvferry::stats::Ratio longer{};         // time of all GEMMs together, beside : alone
+  kvferry::stats::Ratio median_longer{};  // of the median GEMM: differs where pulls slow only some
   double gemm_alone_ms = 0, gemm_beside_ms = 0;
-  std::optional<kvferry::stats::Summary> alone, beside;  // of the pulls, GB/s
-  std::optional<kvferry::stats::Ratio> kept;             // pull rate, beside : alone
+  std::optional<kvferry::stats::Summary> alone{}, beside{};  // of the pulls, GB/s
+  std::optional<kvferry::stats::Ratio> kept{};               // pull rate, beside : alone
 
   double slowdown() const noexcept { return longer.median - 1; }
   // Fraction of the GEMM's time for each GB/s.

@@ -11,7 +11,7 @@ using std::chrono::milliseconds;
 
 // Rounds in which the machine's own speed wanders by a fifth: pairs must cancel it.
 Measured measured(const std::string& setting, double longer, double beside) {
-  Measured m{.setting = setting, .method = "kernel", .samples = {}};
+  Measured m{.setting = setting, .method = "kernel"};
   for (int i = 0; i < 9; ++i) {
     const double drift = 1 + 0.025 * i, noise = 1 + 0.001 * (i % 3 - 1);
     Sample s;

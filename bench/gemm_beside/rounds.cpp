@@ -89,7 +89,7 @@ std::vector<Rounds::Entry> Rounds::distinct(const std::vector<Setting>& settings
     if (same != entries.end()) {
       same->measured.same.push_back(setting.name);
     } else {
-      entries.push_back({setting, {.setting = setting.name, .method = method, .samples = {}}});
+      entries.push_back({setting, {.setting = setting.name, .method = method}});
     }
   }
   return entries;
