@@ -241,11 +241,12 @@ int measure(const Options& o) {
   const CacheShape shape;
   const auto pool_blocks = static_cast<std::uint32_t>(
       std::max<std::uint64_t>(shape.blocks_for(kPoolBytes), std::uint64_t{o.blocks} * o.at_once));
-  const OwnerProcess owner(o.owner_device, pool_blocks);
+  OwnerProcess owner(o.owner_device, pool_blocks);
   const Pool pool = Pool::allocate(Device::cuda(o.device), shape, pool_blocks);
   Node node({.name = "puller"});
   node.add(pool);
   const Peer peer = node.connect(owner.address());
+  owner.remove_socket();
   peer.prepare(pool);
   show_progress("making the matrices");
   GemmLoad gemm(cublas, o.size, o.pace.seed);

@@ -73,8 +73,7 @@ OwnerProcess::OwnerProcess(int device, std::uint32_t blocks)
   try {
     wait_ready();
   } catch (...) {
-    std::error_code ignored;
-    std::filesystem::remove_all(directory_, ignored);
+    remove_socket();
     throw;
   }
 }
@@ -82,6 +81,10 @@ OwnerProcess::OwnerProcess(int device, std::uint32_t blocks)
 OwnerProcess::~OwnerProcess() {
   process_.close_input();
   process_.wait_end(kEndPatience);
+  remove_socket();
+}
+
+void OwnerProcess::remove_socket() noexcept {
   std::error_code ignored;
   std::filesystem::remove_all(directory_, ignored);
 }

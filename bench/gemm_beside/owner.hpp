@@ -25,6 +25,8 @@ class OwnerProcess {
   OwnerProcess& operator=(const OwnerProcess&) = delete;
 
   std::string address() const { return "unix:" + socket_; }
+  // Once connected: however this process ends then (Ctrl-C), it leaves nothing behind.
+  void remove_socket() noexcept;
 
  private:
   void wait_ready();

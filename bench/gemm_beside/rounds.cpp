@@ -141,21 +141,20 @@ void Rounds::pull_alone(const Setting& setting, Sample& out) {
   const std::chrono::duration<double, std::milli> window(pace_.window_ms / 2);
   puller_.start(setting.options);
   puller_.wait_for(puller_.at_once());
-  const auto begin = Clock::now();
   std::this_thread::sleep_for(window);
   puller_.wait_for(least);
   const auto end = Clock::now();
   const auto ends = puller_.stop();
-  // From the first end on, also where the thread that looks was late.
-  const auto from = std::min(begin, ends.empty() ? begin : ends[puller_.at_once() - 1]);
-  out.pull_alone = rate_within(ends, from, end, puller_.report().bytes).value_or(0);
+  // From where all were running: those before began one after the other.
+  out.pull_alone =
+      rate_within(ends, ends[puller_.at_once() - 1], end, puller_.report().bytes).value_or(0);
 }
 
 void Rounds::both(const Setting& setting, Sample& out) {
   puller_.start(setting.options);
   puller_.wait_for(puller_.at_once());
+  // From now on as many run as ever, and each list was pulled once (for check_bytes).
   const GemmTimes times = gemm_.run(gemms_, warm_);
-  // At least one of every list began and ended since the start, however slow: for check_bytes.
   const auto ends = puller_.stop();
   out.gemm_beside_ms = times.mean_ms;
   out.median_beside_ms = median_of(times.each_ms);
