@@ -8,7 +8,6 @@
 // gemm_beside/rounds.hpp.
 
 #include <cuda_runtime_api.h>
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -177,18 +176,25 @@ std::string gpu_name(int device) {
   return properties.name;
 }
 
+std::string utc_now() {
+  const std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  ::gmtime_r(&now, &parts);
+  char text[32];
+  return {text, std::strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &parts)};
+}
+
 // What the figures are figures of.
 Json describe(const Options& o, const Cublas& cublas, const GemmLoad& gemm, const Rounds& rounds) {
   int driver = 0;
   cuda::check(cudaDriverGetVersion(&driver), "cannot ask for the driver's version");
-  const auto now = fmt::gmtime(std::time(nullptr));
   return {
       {"schema", 1},
       {"program", "bench_gemm_beside"},
       {"command", cli::bench::own_command_line()},
       {"build", std::string(build_description())},
       {"commit", cli::bench::commit()},
-      {"date", fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", now)},
+      {"date", utc_now()},
       {"gpu", gpu_name(o.device)},
       {"driver_cuda", fmt::format("{}.{}", driver / 1000, driver % 1000 / 10)},
       {"cublas", {{"version", gemm.cublas_version()}, {"file", cublas.file()}}},
