@@ -62,7 +62,7 @@ std::vector<Measured> Rounds::measure(const std::vector<Setting>& settings) {
   for (std::size_t round = 0; round < pace_.rounds; ++round) {
     const auto begin = Clock::now();
     if (round > 0 && seconds_since(start) + longest > pace_.seconds) break;
-    progress_(fmt::format("round {} of at most {}, {:.0f} s of {:g}", round + 1, pace_.rounds,
+    progress_(fmt::format("round {} of at most {}, {:.0f} s of {}", round + 1, pace_.rounds,
                           seconds_since(start), pace_.seconds));
     std::ranges::shuffle(order, random_);
     for (const std::size_t i : order)

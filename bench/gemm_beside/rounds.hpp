@@ -18,9 +18,9 @@ struct Setting {
 };
 
 struct Pace {
-  std::size_t rounds = 25;  // at most
-  double seconds = 34;      // no round is begun that would end later
-  double window_ms = 50;    // of the timed GEMMs, alone; pulls alone take half as long
+  std::size_t rounds = 25;       // at most
+  std::uint32_t seconds = 34;    // no round is begun that would end later
+  std::uint32_t window_ms = 50;  // of the timed GEMMs, alone; pulls alone take half as long
   std::uint64_t seed = 1;
 };
 
