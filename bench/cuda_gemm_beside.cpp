@@ -195,9 +195,11 @@ int main(int argc, char** argv) {
   try {
     return run(argc, argv);
   } catch (const Error& e) {
+    show_progress("");
     fmt::print(stderr, "bench_gemm_beside: {}\n", e.what());
     return static_cast<int>(e.code());
   } catch (const std::exception& e) {
+    show_progress("");
     fmt::print(stderr, "bench_gemm_beside: {}\n", e.what());
     return static_cast<int>(ErrorCode::failed);
   }
