@@ -117,7 +117,7 @@ def test_without_sharing_nothing_is_started_and_that_is_said():
 
 
 def test_every_key_is_documented():
-    section = DOCS.read_text().split("## `kvferry doctor`")[1].split("\n## ")[0]
+    section = DOCS.read_text().split("\n# `kvferry doctor`\n")[1].split("\n# ")[0]
     documented = set(re.findall(r"`([a-z0-9_]+)`", section))
     report = doctor()
     del report["text"]
