@@ -103,6 +103,10 @@ void CudaJob::post_engine(Setup& setup) {
 
 // Whoever waits sees the end first; the watcher's look is for copies that nobody waits for.
 void CudaJob::watch(bool at_once) {
+  {
+    std::lock_guard lock(mutex_);
+    self_ = shared_from_this();
+  }
   lane_->watcher().add(shared_from_this(),
                        at_once ? posted_at_ : posted_at_ + expected_ + kPatience);
 }
@@ -178,19 +182,17 @@ void CudaJob::call_me_back() noexcept {
     std::lock_guard lock(mutex_);
     if (slot_ == nullptr || broken_) return;
     callback_comes_ = true;
-    self_ = shared_from_this();
     stream = slot_->stream.get();
   }
   if (cudaLaunchHostFunc(stream, &CudaJob::on_done, this) == cudaSuccess) return;
   (void)cudaGetLastError();
   std::lock_guard lock(mutex_);
   callback_comes_ = false;
-  self_.reset();
 }
 
 void CUDART_CB CudaJob::on_done(void* data) {
   const RestrictedThread restricted;
-  const std::shared_ptr<CudaJob> job = std::move(static_cast<CudaJob*>(data)->self_);
+  const std::shared_ptr<CudaJob> job = static_cast<CudaJob*>(data)->shared_from_this();
   job->finish_from_gpu();
   {
     std::lock_guard lock(job->mutex_);
@@ -232,6 +234,9 @@ void CudaJob::fail(const std::string& why) noexcept {
   JobResult result;
   result.error = why;
   finish(std::move(result));
+  std::shared_ptr<CudaJob> self;
+  std::lock_guard lock(mutex_);
+  self = std::move(self_);
 }
 
 bool CudaJob::aborted() const noexcept { return atomic(words_->abort).load() != 0; }
@@ -316,6 +321,7 @@ bool CudaJob::check_event() {
 
 void CudaJob::return_slot() noexcept {
   std::unique_ptr<Slot> slot;
+  std::shared_ptr<CudaJob> self;
   {
     std::lock_guard lock(mutex_);
     if (callback_comes_ || slot_ == nullptr) return;
@@ -324,8 +330,9 @@ void CudaJob::return_slot() noexcept {
     while (word_asked_ && !landed())
       if (Clock::now() > give_up) return;
     slot = std::move(slot_);
+    self = std::move(self_);
   }
-  if (slot != nullptr) lane_->give_back(std::move(slot));
+  lane_->give_back(std::move(slot));
 }
 
 std::string CudaJob::method() const {

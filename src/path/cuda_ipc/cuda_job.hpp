@@ -106,7 +106,7 @@ class CudaJob final : public Job, public std::enable_shared_from_this<CudaJob> {
   std::chrono::microseconds expected_{0};
   std::atomic<bool> sealed_{false};  // `done_` has been recorded: it can be asked
   std::atomic<bool> over_{false};    // result_ is set
-  std::shared_ptr<CudaJob> self_;    // while CUDA's callback is to come
+  std::shared_ptr<CudaJob> self_;    // while something of it may be in the slot's streams
 
   std::mutex mutex_;
   std::condition_variable ended_;

@@ -39,11 +39,11 @@ Watcher::~Watcher() {
   thread_.join();
 }
 
-void Watcher::add(std::shared_ptr<CudaJob> job, Clock::time_point when) {
+void Watcher::add(const std::shared_ptr<CudaJob>& job, Clock::time_point when) {
   bool wake = false;
   {
     std::lock_guard lock(mutex_);
-    added_.push_back({std::move(job), when});
+    added_.push_back({job, when});
     wake = when < wakes_at_;
   }
   if (wake) wake_.notify_one();
@@ -76,13 +76,14 @@ void Watcher::run() {
     for (Watched& w : watched_) {
       const auto now = Clock::now();
       if (w.when > now) continue;
-      const std::optional<std::chrono::microseconds> again = w.job->look();
+      const auto job = w.job.lock();
+      const auto again = job ? job->look() : std::nullopt;
       if (again)
         w.when = now + *again;
       else
         w.job.reset();
     }
-    std::erase_if(watched_, [](const Watched& w) { return w.job == nullptr; });
+    std::erase_if(watched_, [](const Watched& w) { return w.job.expired(); });
   }
 }
 

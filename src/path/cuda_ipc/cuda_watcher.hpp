@@ -27,12 +27,13 @@ class Watcher {
   Watcher(const Watcher&) = delete;
   Watcher& operator=(const Watcher&) = delete;
 
-  // Looks after a job from `when` on. Allocates nothing once it has seen as many jobs at a time.
-  void add(std::shared_ptr<CudaJob> job, Clock::time_point when);
+  // Looks after a job from `when` on, if it is still there then. Allocates nothing once it has seen
+  // as many jobs at a time.
+  void add(const std::shared_ptr<CudaJob>& job, Clock::time_point when);
 
  private:
   struct Watched {
-    std::shared_ptr<CudaJob> job;
+    std::weak_ptr<CudaJob> job;
     Clock::time_point when;
   };
   void run();
