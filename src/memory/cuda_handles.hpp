@@ -10,17 +10,13 @@
 // One move-only owner per raw CUDA handle. All are made and destroyed with their device current.
 namespace kvferry::cuda {
 
-// A stream that does not synchronise with the legacy default stream, of the highest priority: where
-// computing fills the GPU, blocks somebody waits for go before its next CTAs.
+// A stream that does not synchronise with the legacy default stream.
 class Stream {
  public:
   Stream() noexcept = default;
   static Stream create() {
     Stream s;
-    int lowest = 0, highest = 0;
-    check(cudaDeviceGetStreamPriorityRange(&lowest, &highest), "cannot ask for priorities");
-    check(cudaStreamCreateWithPriority(&s.stream_, cudaStreamNonBlocking, highest),
-          "cannot create a stream");
+    check(cudaStreamCreateWithFlags(&s.stream_, cudaStreamNonBlocking), "cannot create a stream");
     return s;
   }
   Stream(Stream&& other) noexcept : stream_(std::exchange(other.stream_, nullptr)) {}

@@ -67,11 +67,12 @@ class Posting : public testing::TestWithParam<CopyMethod> {
     peer_.emplace(client_.connect("unix:" + listen.socket_path));
   }
 
-  // Of one post, after others: the fewest of several, since an ending on another thread may put its
-  // memory back late.
+  // Of one post, after others: a job's memory comes back with the watcher's next tick, a
+  // millisecond later, so that there must have been more before than fit into that. The fewest of
+  // several, since another thread may be late once.
   template <typename Post>
   static long allocations_of(Post post) {
-    for (int i = 0; i < 20; ++i) post().wait();
+    for (int i = 0; i < 1000; ++i) post().wait();
     long fewest = 1'000'000;
     for (int i = 0; i < 20; ++i) {
       const long before = allocations;
