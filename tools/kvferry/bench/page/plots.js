@@ -99,10 +99,13 @@ function over_time(title, figures) {
   return {kind: "cdf", title, series, x: {label: "time", text: axis_seconds_text}};
 }
 
+// Sizes other than the first one's are named: bars of one name would be told apart by nothing else.
 function of_limit(title, figures) {
   const bars = figures.filter(figure => figure.of_reference);
+  const name = figure => size_text(figure) === size_text(bars[0]) ? what_text(figure)
+                                                                  : `${what_text(figure)}, ${size_text(figure)}`;
   return {kind: "bars", title, bars: bars.map(figure => ({
-    label: what_text(figure), value: 100 * figure.of_reference.median,
+    label: name(figure), value: 100 * figure.of_reference.median,
     interval: figure.of_reference.ci.map(end => 100 * end),
     text: [`${percent_text(figure.of_reference)} of ${figure.reference ? figure.reference.name : "the reference"}`,
            `${three_digits(figure.gb_per_s)} GB/s, ${figure.method}`],
