@@ -118,6 +118,19 @@ TEST(Choose, FewSmsTakeBulkCopiesWhereTheyFillMore) {
   }
 }
 
+// Two SMs move 92 GB/s over NVLink; the engine, which takes none, 245.
+TEST(Choose, FarTooFewSmsLeaveItToTheEngine) {
+  ChooseInput in = scattered(Link::peer, 64);
+  in.max_sms = 2;
+  EXPECT_TRUE(choose(in).engine);
+  in.copy = CopyMethod::kernel;
+  EXPECT_FALSE(choose(in).engine);
+  EXPECT_GT(choose(in).expected_us, 1500);
+  in.copy = CopyMethod::automatic;
+  in.max_sms = 16;
+  EXPECT_FALSE(choose(in).engine);
+}
+
 TEST(Choose, OneRunOverNvlinkIsOneEngineCopy) {
   ChooseInput in = scattered(Link::peer, 1);
   EXPECT_TRUE(choose(in).engine);

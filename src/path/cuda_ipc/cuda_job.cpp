@@ -180,7 +180,7 @@ void CudaJob::call_me_back() noexcept {
   cudaStream_t stream = nullptr;
   {
     std::lock_guard lock(mutex_);
-    if (slot_ == nullptr || broken_) return;
+    if (slot_ == nullptr || broken_ || callback_comes_) return;
     callback_comes_ = true;
     stream = slot_->stream.get();
   }

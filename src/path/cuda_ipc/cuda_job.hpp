@@ -71,7 +71,8 @@ class CudaJob final : public Job, public std::enable_shared_from_this<CudaJob> {
   void watch(bool at_once);
   void undo_post() noexcept;
   void drain() noexcept;
-  // Asks CUDA to call when all is done. From then on the callback gives the slot back.
+  // Asks CUDA to call when all is done, once. From then on the callback gives the slot back.
+  // Requires: all is posted, and the device is current.
   void call_me_back() noexcept;
   static void CUDART_CB on_done(void* job);
 
