@@ -194,11 +194,7 @@ void CUDART_CB CudaJob::on_done(void* data) {
   const RestrictedThread restricted;
   const std::shared_ptr<CudaJob> job = static_cast<CudaJob*>(data)->shared_from_this();
   job->finish_from_gpu();
-  {
-    std::lock_guard lock(job->mutex_);
-    job->callback_comes_ = false;
-  }
-  job->return_slot();
+  job->return_slot(true);
 }
 
 std::optional<std::chrono::microseconds> CudaJob::look() noexcept {
@@ -319,12 +315,12 @@ bool CudaJob::check_event() {
   return true;
 }
 
-void CudaJob::return_slot() noexcept {
+void CudaJob::return_slot(bool called_back) noexcept {
   std::unique_ptr<Slot> slot;
   std::shared_ptr<CudaJob> self;
   {
     std::lock_guard lock(mutex_);
-    if (callback_comes_ || slot_ == nullptr) return;
+    if (slot_ == nullptr || (callback_comes_ && !called_back)) return;
     // The word is right behind the event. It must not come when the words are another job's.
     const auto give_up = Clock::now() + kWordComes;
     while (word_asked_ && !landed())

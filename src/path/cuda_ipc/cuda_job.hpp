@@ -88,7 +88,8 @@ class CudaJob final : public Job, public std::enable_shared_from_this<CudaJob> {
   void finish_from_gpu();
   void fail(const std::string& why) noexcept;
   void finish(JobResult result);
-  void return_slot() noexcept;
+  // By CUDA's callback, where one comes; else by whoever sees the end.
+  void return_slot(bool called_back = false) noexcept;
 
   const std::shared_ptr<Lane> lane_;
   std::unique_ptr<Slot> slot_;  // until its streams are known to be idle
