@@ -31,10 +31,10 @@ class BlockShelf {
     return ::operator new(bytes);
   }
   void give_back(void* block, std::size_t bytes) noexcept {
-    {
+    if (bytes >= sizeof(Block)) {
       const std::lock_guard lock(mutex_);
       for (Size& size : sizes_) {
-        if (size.bytes == 0 && bytes >= sizeof(Block)) size.bytes = bytes;
+        if (size.bytes == 0) size.bytes = bytes;
         if (size.bytes != bytes) continue;
         size.first = new (block) Block{size.first};
         return;
@@ -65,6 +65,10 @@ class RecyclingAllocator {
   using value_type = T;
 
   RecyclingAllocator() : shelf_(std::make_shared<BlockShelf>()) {}
+  // No move: an allocator that was moved from must still be one.
+  RecyclingAllocator(const RecyclingAllocator&) noexcept = default;
+  RecyclingAllocator& operator=(const RecyclingAllocator&) noexcept = default;
+  ~RecyclingAllocator() = default;
   template <typename U>
   RecyclingAllocator(const RecyclingAllocator<U>& other) noexcept  // NOLINT: an allocator converts
       : shelf_(other.shelf()) {}

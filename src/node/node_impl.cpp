@@ -14,6 +14,25 @@
 #include "node/peer_impl.hpp"
 
 namespace kvferry::detail {
+namespace {
+
+// A time to wait is reckoned from them.
+void check_costs(const CopyCosts& c) {
+  for (const CopyCost& cost :
+       {c.peer_engine, c.peer_kernel, c.same_gpu_flat_engine, c.same_gpu_engine, c.same_gpu_kernel,
+        c.from_host_engine, c.from_host_kernel, c.to_host_engine, c.to_host_kernel}) {
+    const bool times =
+        cost.start_us >= 0 && cost.start_us < 1e6 && cost.gap_us >= 0 && cost.gap_us < 1e6;
+    if (times && cost.gb_per_s >= 1e-3 && cost.gb_per_s < 1e9) continue;
+    throw Error(
+        ErrorCode::invalid_argument,
+        fmt::format("NodeOptions::copy_costs has start_us {}, gb_per_s {}, gap_us {}: times "
+                    "are 0 to 10^6 us, rates 0.001 to 10^9 GB/s",
+                    cost.start_us, cost.gb_per_s, cost.gap_us));
+  }
+}
+
+}  // namespace
 
 NodeImpl::NodeImpl(NodeOptions options)
     : options_(std::move(options)),
@@ -23,6 +42,7 @@ NodeImpl::NodeImpl(NodeOptions options)
     throw Error(ErrorCode::invalid_argument,
                 fmt::format("NodeOptions::name '{}': a name has 1 to 64 of [A-Za-z0-9._-]",
                             options_.name.substr(0, 100)));
+  check_costs(options_.copy_costs);
 }
 
 NodeImpl::~NodeImpl() = default;

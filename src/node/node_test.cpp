@@ -7,10 +7,12 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cmath>
 #include <condition_variable>
 #include <cstring>
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <mutex>
 #include <thread>
 
@@ -352,6 +354,20 @@ TEST(Node, EventFdIsReadableExactlyWhileSomethingWaits) {
   EXPECT_TRUE(client.next_completion());
   EXPECT_FALSE(readable(0));
   EXPECT_FALSE(client.next_completion());
+}
+
+TEST(NodeOptions, CostsThatTellNoTimeAreRefused) {
+  for (const double rate : {0.0, -1.0, std::nan(""), std::numeric_limits<double>::infinity()}) {
+    NodeOptions options;
+    options.copy_costs.to_host_kernel.gb_per_s = rate;
+    try {
+      Node node(options);
+      FAIL() << rate;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::invalid_argument);
+      EXPECT_NE(std::string(error.what()).find("copy_costs"), std::string::npos);
+    }
+  }
 }
 
 }  // namespace

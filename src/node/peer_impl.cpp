@@ -194,7 +194,8 @@ void PeerImpl::capture(const std::shared_ptr<PreparedImpl>& prepared, CudaStream
   {
     std::lock_guard lock(mutex_);
     if (!alive_) throw Error(ErrorCode::unreachable, end_reason_);
-    std::erase_if(captured_, [](const auto& weak) { return weak.expired(); });
+    std::erase_if(captured_,
+                  [&](const auto& weak) { return weak.expired() || weak.lock() == prepared; });
     captured_.push_back(prepared);
   }
   prepared->capture(stream);

@@ -33,11 +33,7 @@ CudaJob::CudaJob(Key, std::shared_ptr<Lane> lane, std::shared_ptr<JobObserver> o
 CudaJob::~CudaJob() {
   if (slot_ != nullptr && posted_) {
     // Posting failed half way. The stream may still hold work that reads the words.
-    try {
-      const cuda::DeviceGuard guard(lane_->device());
-      slot_.reset();
-    } catch (const Error&) {
-    }
+    lane_->park(std::move(slot_));
     return;
   }
   if (slot_ != nullptr) lane_->give_back(std::move(slot_));
@@ -162,14 +158,16 @@ void CudaJob::undo_post() noexcept {
     if (!posted_) return;
     atomic(words_->abort).store(static_cast<std::uint32_t>(ErrorCode::failed));
   }
-  // A kernel behind the caller's stream sees the abort word before it writes anything; waiting for
-  // that stream here could take forever.
-  if (caller_ && !work_) return;
+  // A kernel behind the caller's stream that has not started sees the abort word before it writes
+  // anything; waiting for that stream here could take forever.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  if (caller_ && !choice_->engine && atomic(words_->started).load() == 0) return;
   drain();
 }
 
 // Until nothing that was posted can move bytes any more.
 void CudaJob::drain() noexcept {
+  if (slot_ == nullptr) return;
   cudaStreamSynchronize(slot_->stream.get());
   for (const auto& fork : slot_->forks)
     if (fork) cudaStreamSynchronize(fork.get());
@@ -178,6 +176,8 @@ void CudaJob::drain() noexcept {
 
 void CudaJob::call_me_back() noexcept {
   cudaStream_t stream = nullptr;
+  std::optional<cuda::DeviceGuard> guard;
+  if (!make_current(guard)) return;
   {
     std::lock_guard lock(mutex_);
     if (slot_ == nullptr || broken_ || callback_comes_) return;
@@ -198,6 +198,10 @@ void CUDART_CB CudaJob::on_done(void* data) {
 }
 
 std::optional<std::chrono::microseconds> CudaJob::look() noexcept {
+  {
+    std::lock_guard lock(mutex_);
+    if (slot_ == nullptr || broken_) return std::nullopt;  // somebody has seen the end
+  }
   try {
     const cuda::DeviceGuard guard(lane_->device());
     if (work_) {
@@ -262,12 +266,10 @@ std::optional<JobResult> CudaJob::poll() {
     if (result_) return result_;
   }
   if (sealed_.load(std::memory_order_acquire)) {
-    if (landed()) {
+    if (landed())
       end_landed();
-    } else {
-      const cuda::DeviceGuard guard(lane_->device());
+    else
       check_event();
-    }
   }
   std::lock_guard lock(mutex_);
   return result_;
@@ -276,6 +278,8 @@ std::optional<JobResult> CudaJob::poll() {
 bool CudaJob::landed() const noexcept { return atomic(words_->done).load() != 0; }
 
 bool CudaJob::ask_for_word() noexcept {
+  std::optional<cuda::DeviceGuard> guard;
+  if (!make_current(guard)) return false;
   const auto write = cuda::driver().write_value;
   std::lock_guard lock(mutex_);
   // Once the slot is given back its stream is another's; behind a callback the word would come
@@ -293,7 +297,9 @@ void CudaJob::end_landed() {
 
 // True when the job has ended. The slot may be another job's by now, but only once somebody has
 // seen this one end.
-bool CudaJob::check_event() {
+bool CudaJob::check_event() noexcept {
+  std::optional<cuda::DeviceGuard> guard;
+  if (!make_current(guard)) return true;
   const CUresult status = cuda::driver().event_query(done_);
   if (status == CUDA_ERROR_NOT_READY) {
     std::lock_guard lock(mutex_);
@@ -303,16 +309,30 @@ bool CudaJob::check_event() {
     end_landed();
     return true;
   }
-  // The context is broken, for good. The slot stays with the job: a leak, in a process whose GPU
-  // work is over anyway.
+  gpu_failed("the GPU failed while it copied: " + cuda::describe(status));
+  return true;
+}
+
+// The context is broken, or gone, for good. The slot stays with the job: a leak, in a process whose
+// GPU work is over anyway.
+void CudaJob::gpu_failed(std::string error) noexcept {
   {
     std::lock_guard lock(mutex_);
     broken_ = true;
   }
   JobResult result;
-  result.error = "the GPU failed while it copied: " + cuda::describe(status);
+  result.error = std::move(error);
   finish(std::move(result));
-  return true;
+}
+
+bool CudaJob::make_current(std::optional<cuda::DeviceGuard>& guard) noexcept {
+  try {
+    guard.emplace(lane_->device());
+    return true;
+  } catch (const std::exception& e) {
+    gpu_failed(e.what());
+    return false;
+  }
 }
 
 void CudaJob::return_slot(bool called_back) noexcept {

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 
+#include "memory/cuda_device.hpp"
 #include "path/cuda_ipc/choose.hpp"
 #include "path/cuda_ipc/cuda_engine_work.hpp"
 #include "path/cuda_ipc/cuda_lane.hpp"
@@ -72,7 +73,7 @@ class CudaJob final : public Job, public std::enable_shared_from_this<CudaJob> {
   void undo_post() noexcept;
   void drain() noexcept;
   // Asks CUDA to call when all is done, once. From then on the callback gives the slot back.
-  // Requires: all is posted, and the device is current.
+  // Requires: all is posted.
   void call_me_back() noexcept;
   static void CUDART_CB on_done(void* job);
 
@@ -83,7 +84,10 @@ class CudaJob final : public Job, public std::enable_shared_from_this<CudaJob> {
   // All has landed, as that word tells.
   bool landed() const noexcept;
   void end_landed();
-  bool check_event();
+  bool check_event() noexcept;
+  // False where the GPU has failed: then the job has ended.
+  bool make_current(std::optional<cuda::DeviceGuard>& guard) noexcept;
+  void gpu_failed(std::string error) noexcept;
   bool spin_until(Clock::time_point until);
   void finish_from_gpu();
   void fail(const std::string& why) noexcept;

@@ -37,10 +37,7 @@ bool CudaJob::wait_until(Clock::time_point until) {
     if (now >= until) return false;
     // It takes longer than it should alone: others use the link, or the SMs. From here on nobody
     // looks, so somebody must call.
-    if (sealed_.load(std::memory_order_acquire)) {
-      const cuda::DeviceGuard guard(lane_->device());
-      call_me_back();
-    }
+    if (sealed_.load(std::memory_order_acquire)) call_me_back();
     if (sleep_for(std::min(until, now + kHealthCheck))) return true;
   }
 }
@@ -53,12 +50,8 @@ bool CudaJob::spin_until(Clock::time_point until) {
   }
   // A waiter has time to ask for the word, which the call that posts has not. The event is asked
   // only where there is none, or to hear of a GPU that has failed.
-  bool word = false;
-  {
-    const cuda::DeviceGuard guard(lane_->device());
-    if (Clock::now() >= posted_at_ + expected_ && check_event()) return true;
-    word = ask_for_word();
-  }
+  if (Clock::now() >= posted_at_ + expected_ && check_event()) return true;
+  const bool word = ask_for_word();
   for (auto ask = Clock::now() + (word ? kHealthSpin : Clock::duration::zero());;) {
     if (landed()) {
       end_landed();
@@ -68,7 +61,6 @@ bool CudaJob::spin_until(Clock::time_point until) {
     const auto now = Clock::now();
     if (now >= until) return false;
     if (now < ask) continue;
-    const cuda::DeviceGuard guard(lane_->device());
     if (check_event()) return true;
     if (word) ask = now + kHealthSpin;
   }

@@ -68,6 +68,7 @@ Lane::~Lane() {
   try {
     const cuda::DeviceGuard guard(device_);
     slots_.clear();
+    parked_.clear();
     word_pages_.clear();
   } catch (const Error&) {
     // The driver is gone: the process is ending.
@@ -102,6 +103,15 @@ std::unique_ptr<Slot> Lane::make_slot() {
 void Lane::give_back(std::unique_ptr<Slot> slot) noexcept {
   std::lock_guard lock(mutex_);
   slots_.push_back(std::move(slot));
+}
+
+void Lane::park(std::unique_ptr<Slot> slot) noexcept {
+  try {
+    std::lock_guard lock(mutex_);
+    parked_.push_back(std::move(slot));
+  } catch (...) {
+    (void)slot.release();
+  }
 }
 
 kernels::Words* Lane::take_words() {

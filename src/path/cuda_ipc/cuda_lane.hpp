@@ -57,6 +57,9 @@ class Lane {
   // Cleared words. Throws: Error{resource}.
   kernels::Words* take_words();
   void give_back(kernels::Words* words) noexcept;
+  // A slot that something may still be queued on, or that a graph may launch: kept, unused, as long
+  // as the lane. What reads its words must find them as they are: they are not given back.
+  void park(std::unique_ptr<Slot> slot) noexcept;
 
   Watcher& watcher() noexcept { return *watcher_; }
   // For the objects of a job.
@@ -72,6 +75,7 @@ class Lane {
   cuda::DeviceInfo info_;
   std::mutex mutex_;
   std::vector<std::unique_ptr<Slot>> slots_;
+  std::vector<std::unique_ptr<Slot>> parked_;
   std::vector<cuda::PinnedBuffer> word_pages_;
   std::vector<kernels::Words*> words_;
   RecyclingAllocator<std::byte> recycler_;

@@ -35,8 +35,9 @@ CudaPrepared::CudaPrepared(std::shared_ptr<Lane> lane, std::shared_ptr<const Cud
 
 CudaPrepared::~CudaPrepared() {
   retire(ErrorCode::cancelled);
-  if (slot_ != nullptr) lane_->give_back(std::move(slot_));
-  if (words_ != nullptr) lane_->give_back(words_);
+  // A launch of the graph may be queued behind other work, also one of a graph that was destroyed
+  // since: it must find the word that stops it.
+  if (slot_ != nullptr) lane_->park(std::move(slot_));
 }
 
 std::shared_ptr<Job> CudaPrepared::start(std::shared_ptr<JobObserver> observer) {
@@ -62,8 +63,9 @@ void CudaPrepared::capture(CudaStream handle) {
   const cuda::DeviceGuard guard(lane_->device());
   check_capturing(stream);
   if (slot_ == nullptr) {
-    slot_ = lane_->take_slot();
+    auto slot = lane_->take_slot();
     words_ = lane_->take_words();
+    slot_ = std::move(slot);
   }
   kernels::Control control;
   control.words = words_;
