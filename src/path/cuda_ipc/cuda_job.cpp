@@ -155,6 +155,7 @@ void CudaJob::undo_post() noexcept {
   {
     std::lock_guard lock(mutex_);
     observer_ = nullptr;
+    self_ = nullptr;  // start() still holds it
     if (!posted_) return;
     atomic(words_->abort).store(static_cast<std::uint32_t>(ErrorCode::failed));
   }
