@@ -1,6 +1,7 @@
 #include "kvferry/transfer.hpp"
 
 #include <algorithm>
+#include <vector>
 
 #include "bindings.hpp"
 #include "errors.hpp"
@@ -59,6 +60,17 @@ std::uintptr_t address_of(const volatile std::uint32_t* word) {
   return reinterpret_cast<std::uintptr_t>(word);
 }
 
+// What the same posts and waits take without Python: seconds of each. For bench/python_overhead.py.
+std::vector<double> time_posts(const PreparedTransfer& prepared, std::size_t count) {
+  std::vector<double> seconds(count);
+  for (double& took : seconds) {
+    const auto start = Clock::now();
+    prepared.post().wait();
+    took = std::chrono::duration<double>(Clock::now() - start).count();
+  }
+  return seconds;
+}
+
 }  // namespace
 
 nb::object transfer_to_python(Transfer transfer) {
@@ -94,6 +106,10 @@ void bind_transfer(nb::module_& m) {
       .def("capture",
            [](const PyPrepared& p, std::uintptr_t stream) {
              without_gil([&] { p->capture({reinterpret_cast<void*>(stream)}); });
+           })
+      .def("time_posts",
+           [](const PyPrepared& p, std::size_t count) {
+             return without_gil([&] { return time_posts(*p, count); });
            })
       .def("status_word", [](const PyPrepared& p) { return address_of(p->status_word()); });
   // The word itself, wherever its address came from; whoever asks keeps its owner.
