@@ -21,8 +21,10 @@ using NodeRef = std::shared_ptr<Node>;
 class PyNode {
  public:
   PyNode(std::uint64_t number, std::string name, unsigned copy_threads, std::uint32_t max_peers,
-         bool log, bool events) {
+         bool log, bool events, Credentials credentials, double peer_silence) {
     NodeOptions options;
+    options.credentials = std::move(credentials);
+    options.peer_silence = to_duration<std::chrono::milliseconds>(peer_silence, "peer_silence");
     options.name = std::move(name);
     options.copy_threads = copy_threads;
     options.max_peers = max_peers;
@@ -59,9 +61,9 @@ struct Attempt {
 };
 
 void connect_for(const std::shared_ptr<Attempt>& attempt, const NodeRef& node,
-                 const std::string& address, std::chrono::milliseconds timeout) {
+                 const std::string& address, const ConnectOptions& options) {
   try {
-    Peer peer = node->connect(address, timeout);
+    Peer peer = node->connect(address, options);
     std::unique_lock lock(attempt->mutex);
     if (attempt->given_up) {
       lock.unlock();
@@ -74,12 +76,16 @@ void connect_for(const std::shared_ptr<Attempt>& attempt, const NodeRef& node,
   }
 }
 
-PyPeer connect(const PyNode& self, const std::string& address, double timeout) {
-  const auto limit = to_duration<std::chrono::milliseconds>(timeout, "timeout");
+PyPeer connect(const PyNode& self, const std::string& address, double timeout, bool insecure,
+               std::string server_name) {
+  ConnectOptions options;
+  options.timeout = to_duration<std::chrono::milliseconds>(timeout, "timeout");
+  options.insecure = insecure;
+  options.server_name = std::move(server_name);
   const auto attempt = std::make_shared<Attempt>();
   auto future = attempt->promise.get_future();
-  std::thread([attempt, node = self.get(), address, limit] {
-    connect_for(attempt, node, address, limit);
+  std::thread([attempt, node = self.get(), address, options] {
+    connect_for(attempt, node, address, options);
   }).detach();
   while (without_gil([&] { return future.wait_for(kSlice); }) != std::future_status::ready) {
     try {
@@ -119,8 +125,9 @@ void await_events(const PyNode& self, double seconds) {
 }
 
 void listen(const PyNode& self, std::string ip, std::uint16_t port, bool tcp,
-            std::string socket_path, bool insecure) {
+            std::string socket_path, bool insecure, std::vector<Permission> permissions) {
   ListenOptions options;
+  options.permissions = std::move(permissions);
   options.ip = std::move(ip);
   options.port = port;
   options.tcp = tcp;
@@ -139,8 +146,20 @@ nb::list peers_of(const PyNode& self) {
 }  // namespace
 
 void bind_node(nb::module_& m) {
+  nb::class_<Credentials>(m, "Credentials")
+      .def("__init__", [](Credentials* self, std::string token_file, std::string certificate,
+                          std::string key, std::string authority, bool plain_data) {
+        new (self) Credentials{std::move(token_file), std::move(certificate), std::move(key),
+                               std::move(authority), plain_data};
+      });
+  nb::class_<Permission>(m, "Permission")
+      .def("__init__", [](Permission* self, std::string credential, bool read, bool write,
+                          std::vector<std::string> pools) {
+        new (self) Permission{std::move(credential), read, write, std::move(pools)};
+      });
   nb::class_<PyNode>(m, "Node")
-      .def(nb::init<std::uint64_t, std::string, unsigned, std::uint32_t, bool, bool>())
+      .def(nb::init<std::uint64_t, std::string, unsigned, std::uint32_t, bool, bool, Credentials,
+                    double>())
       .def("add",
            [](const PyNode& n, nb::handle pool) {
              const NodeRef node = n.get();

@@ -16,6 +16,7 @@ See `Pool` for memory, `Node` for who is there, `Peer` for what moves, and `Tran
 from __future__ import annotations
 
 from kvferry import _core
+from kvferry._credentials import Credentials, Permission
 from kvferry._errors import (
     Cancelled,
     DeadlineExceeded,
@@ -36,6 +37,7 @@ from kvferry._transfer import PreparedTransfer, StatusWord, Transfer, TransferRe
 __all__ = [
     "CacheShape",
     "Cancelled",
+    "Credentials",
     "DeadlineExceeded",
     "Error",
     "Explanation",
@@ -45,6 +47,7 @@ __all__ = [
     "Notice",
     "Peer",
     "PeerEvent",
+    "Permission",
     "Pool",
     "PreparedTransfer",
     "Refused",

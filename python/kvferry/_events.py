@@ -57,15 +57,19 @@ class _Reader:
         self._fd = os.dup(events._core.event_fd())
         self._loop = weakref.ref(loop)
         self._close = weakref.finalize(loop, os.close, self._fd)
+        self._close.atexit = False
+        weakref.finalize(events, self._let_go).atexit = False
         weak = weakref.ref(events)
 
         def readable() -> None:
             if (events := weak()) is not None:
                 events._drain()
-            else:
-                self.remove()
 
         loop.add_reader(self._fd, readable)
+
+    def _let_go(self) -> None:
+        if (loop := self._loop()) is not None and self._close.alive:
+            _in_loop(loop, self.remove)
 
     def remove(self) -> None:
         loop = self._loop()
@@ -149,10 +153,7 @@ class Events:
             readers = list(self._readers.items())
             self._readers.clear()
         for loop, reader in readers:
-            if _running() is loop:
-                reader.remove()
-            else:
-                _call_in(loop, reader.remove)
+            _in_loop(loop, reader.remove)
 
     def end_close(self) -> None:
         """Once the node is gone: every transfer has ended."""
@@ -192,11 +193,7 @@ class Events:
 
 
 def _resolve(future: _Future) -> None:
-    loop = future.get_loop()
-    if _running() is loop:
-        _set(future)
-    else:
-        _call_in(loop, _set, future)
+    _in_loop(future.get_loop(), _set, future)
 
 
 def _set(future: _Future) -> None:
@@ -204,11 +201,10 @@ def _set(future: _Future) -> None:
         future.set_result(None)
 
 
-def _running() -> _Loop | None:
-    return asyncio._get_running_loop()
-
-
-def _call_in(loop: _Loop, function: Any, *arguments: Any) -> None:
-    # One that is closed has nobody who waits.
+def _in_loop(loop: _Loop, function: Any, *arguments: Any) -> None:
+    """Now where that loop runs in this thread, else as soon as it can. One that is closed has nobody who waits."""
+    if asyncio._get_running_loop() is loop:
+        function(*arguments)
+        return
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(function, *arguments)

@@ -8,10 +8,11 @@ import logging
 import os
 import stat
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import NamedTuple
 
 from kvferry import _background, _core
+from kvferry._credentials import Credentials, Permission
 from kvferry._errors import InvalidArgument, ResourceError
 from kvferry._events import Events, Notice
 from kvferry._peer import Peer
@@ -54,9 +55,12 @@ class Node:
             of kvferry's that serves all nodes, so return quickly. What it raises is logged.
         log: Where log lines go. None: the logger `kvferry`.
         max_peers: Connections beyond this many are turned away.
+        credentials: For peers on other hosts, whether they connect or are connected to.
+        peer_silence: Seconds, at least 1: a peer on another host that says nothing for so long, although asked, is
+            given up.
 
     Raises:
-        InvalidArgument: The name.
+        InvalidArgument: The name, or credentials that cannot be used.
         ResourceError: No threads or file descriptors are to be had.
     """
 
@@ -70,10 +74,21 @@ class Node:
         on_event: Callable[[PeerEvent], object] | None = None,
         log: logging.Logger | None = None,
         max_peers: int = 256,
+        credentials: Credentials | None = None,
+        peer_silence: float = 15.0,
     ) -> None:
         tell = None if on_event is None else (lambda fields: on_event(PeerEvent._make(fields)))
         self._listener = _background.Listener(log or _background.log, tell)
-        self._core = _core.Node(self._listener.number, name, copy_threads, max_peers, True, on_event is not None)
+        self._core = _core.Node(
+            self._listener.number,
+            name,
+            copy_threads,
+            max_peers,
+            True,
+            on_event is not None,
+            (credentials or Credentials())._to_core(),
+            peer_silence,
+        )
         self._events = Events(self._core)
         self._pools: list[Pool] = []
         self._address = ""
@@ -101,30 +116,34 @@ class Node:
         port: int | None = None,
         socket_path: str | os.PathLike[str] | None = None,
         insecure: bool = False,
+        permissions: Sequence[Permission] = (),
     ) -> str:
         """Lets peers connect.
 
-        The TCP port only tells peers on this host where the Unix socket is, on which everything happens; whoever
-        connects must run as the same user.
+        Peers on this host are only told at the TCP port where the Unix socket is, on which everything happens; they
+        must run as the same user. Those of other hosts need a credential.
 
         Args:
             address: `"127.0.0.1:5555"`, `"[::1]:5555"`, or `"unix:/path"` for a Unix socket alone.
             port: Instead of the address's; 0: any free one, see `port`.
             socket_path: The Unix socket. None: `kvferry-PORT.sock` (with port 0 one of this node's own) in
                 `$XDG_RUNTIME_DIR`, or in `/tmp/kvferry-UID`, both closed to others.
-            insecure: Your explicit word for an address beyond loopback: there is no authentication yet.
+            insecure: Your explicit word for letting in anyone who reaches the port, unencrypted. An address beyond
+                loopback needs this or `Node(credentials=...)`.
+            permissions: What each credential may do; empty: everything.
 
         Returns:
             The address to connect to.
 
         Raises:
             ResourceError: The port or socket is in use, or the socket's directory cannot be trusted.
-            Refused: An address beyond loopback without `insecure`.
+            Refused: An address beyond loopback without credentials or `insecure`.
             InvalidArgument: An address that is none; the node is listening already.
         """
+        allowed = [permission._to_core() for permission in permissions]
         if address.startswith("unix:"):
             path = os.path.abspath(address.removeprefix("unix:"))
-            self._core.listen("127.0.0.1", 0, False, path, insecure)
+            self._core.listen("127.0.0.1", 0, False, path, insecure, allowed)
             self._address = f"unix:{path}"
             return self._address
         host, given = _split(address)
@@ -132,7 +151,7 @@ class Node:
         if not 0 <= wanted <= 65535:
             raise InvalidArgument(f"port {wanted}: give 0 to 65535")
         path = os.fspath(socket_path) if socket_path is not None else _socket_path(wanted)
-        self._core.listen(host, wanted, True, os.path.abspath(path), insecure)
+        self._core.listen(host, wanted, True, os.path.abspath(path), insecure, allowed)
         self._address = f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
         return self._address
 
@@ -146,7 +165,7 @@ class Node:
         """What peers connect to; empty while not listening."""
         return self._address
 
-    def connect(self, address: str, timeout: float = 5.0) -> Peer:
+    def connect(self, address: str, timeout: float = 5.0, *, insecure: bool = False, server_name: str = "") -> Peer:
         """Connects to a listening node.
 
         Pools of the same name on both sides must have the same geometry. Blocks, without the GIL; Ctrl-C ends it.
@@ -154,17 +173,22 @@ class Node:
         Args:
             address: `"host:port"`, `"[v6]:port"` or `"unix:/path"`.
             timeout: Seconds.
+            insecure: Connect to a peer on another host that demands no credential, unencrypted: whoever is on the way
+                can read and change every block.
+            server_name: What the server's certificate must be for; empty: what `address` says.
 
         Raises:
             Unreachable: Nobody answers there.
-            Refused: Geometries differ (with a table), or it is another host.
+            Refused: Geometries differ (with a table), or a credential does not satisfy the other side.
             DeadlineExceeded: No answer in time.
         """
-        return Peer(self._core.connect(address, timeout), self)
+        return Peer(self._core.connect(address, timeout, insecure, server_name), self)
 
-    async def connect_async(self, address: str, timeout: float = 5.0) -> Peer:
+    async def connect_async(
+        self, address: str, timeout: float = 5.0, *, insecure: bool = False, server_name: str = ""
+    ) -> Peer:
         """`connect`, in a thread of the running loop's executor."""
-        return await asyncio.get_running_loop().run_in_executor(None, self.connect, address, timeout)
+        return await asyncio.to_thread(self.connect, address, timeout, insecure=insecure, server_name=server_name)
 
     @property
     def peers(self) -> list[Peer]:

@@ -247,6 +247,8 @@ def _stream(pool: Pool, stream: Any) -> dict[str, int | None]:
     if isinstance(stream, str):
         if stream != "current":
             raise InvalidArgument(f"stream '{stream}': give a stream, or 'current'")
+        if pool.device == "cpu":
+            raise InvalidArgument(f"stream 'current': pool '{pool.name}' is on the host, and has none")
         import torch
 
         stream = torch.cuda.current_stream(pool.device)

@@ -78,6 +78,8 @@ def test_options_reach_the_core(pair):
         peer.pull([1], [1], path="cuda_ipc")
     with pytest.raises(kvferry.InvalidArgument, match="'sideways'"):
         peer.pull([1], [1], copy="sideways")
+    with pytest.raises(kvferry.InvalidArgument, match="on the host"):
+        peer.pull([1], [1], stream="current")
     with pytest.raises(TypeError, match="unknown option 'deadine'"):
         peer.pull([1], [1], deadine=3)
 

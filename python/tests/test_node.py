@@ -1,5 +1,6 @@
 """Listening and connecting."""
 
+import base64
 import os
 import stat
 import time
@@ -123,3 +124,14 @@ def test_a_peer_keeps_its_node():
         peer = node.connect(server.listen(port=0))
         del node
         assert peer.pull([1], [1]).wait().blocks == 1
+
+
+def test_credentials(tmp_path):
+    with pytest.raises(kvferry.Error, match="token"):
+        kvferry.Node(credentials=kvferry.Credentials(token_file=tmp_path / "none"))
+    token = tmp_path / "token"
+    token.write_text("decode " + base64.b64encode(bytes(range(32))).decode() + "\n")
+    token.chmod(0o600)
+    with kvferry.Node(credentials=kvferry.Credentials(token_file=token)) as node:
+        address = node.listen("0.0.0.0:0", permissions=[kvferry.Permission(credential="decode", write=False)])
+        assert address.startswith("0.0.0.0:")
