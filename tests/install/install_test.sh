@@ -33,7 +33,7 @@ lib=$(find "$prefix" -name libkvferry.so)
 [ -n "$lib" ] || fail "not installed: libkvferry.so"
 
 # It shows its own names only, finds the driver at run time, and carries no path of this build.
-strange=$(nm -DC --defined-only "$lib" | cut -d' ' -f3- | grep -vE '^((typeinfo|typeinfo name|vtable) for )?kvferry::' || true)
+strange=$(nm -DC --defined-only "$lib" | cut -d' ' -f3- | grep -vE '^(((typeinfo|typeinfo name|vtable) for )?kvferry::|kvferry_[a-z_]+$)' || true)
 [ -z "$strange" ] || fail "libkvferry.so shows foreign symbols: $strange"
 for file in "$lib" "$prefix/bin/kvferry"; do
   needed=$(objdump -p "$file" | grep -E 'NEEDED|RPATH|RUNPATH')
