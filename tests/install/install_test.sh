@@ -45,6 +45,20 @@ quietly cmake -G Ninja -S "$here/consumer" -B "$work/consumer" -DCMAKE_PREFIX_PA
 quietly cmake --build "$work/consumer"
 timeout 60 "$work/consumer/consumer" "$work"
 
+# C, by CMake in a project without C++, and by pkg-config.
+quietly cmake -G Ninja -S "$here/../../examples/c" -B "$work/c" -DCMAKE_PREFIX_PATH="$prefix" \
+  ${CONSUMER_FLAGS:+"-DCMAKE_C_FLAGS=$CONSUMER_FLAGS"}
+quietly cmake --build "$work/c"
+timeout 60 "$here/../../examples/c/run.sh" "$work/c/server_c" "$work/c/client_c"
+if command -v pkg-config >/dev/null; then
+  pc=$(dirname "$(find "$prefix" -name kvferry.pc)")
+  read -ra flags <<<"$(PKG_CONFIG_PATH=$pc pkg-config --cflags --libs kvferry)"
+  quietly "${CC:-cc}" -std=c11 ${CONSUMER_FLAGS:-} "$here/consumer/consumer.c" -o "$work/consumer_c" "${flags[@]}"
+  LD_LIBRARY_PATH=$(dirname "$lib") "$work/consumer_c"
+else
+  echo "install_test: pkg-config was not found: kvferry.pc is not tried"
+fi
+
 quietly cmake --build "$build" --target uninstall
 left=$(find "$prefix" -mindepth 1)
 [ -z "$left" ] || fail "uninstall left: $left"
