@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Prefills in one process and decodes in another: the paged KV cache of a Hugging Face transformer moves between
-them by kvferry, block by block id. Checks that the tokens are those of one process, and measures the time to first
-token against recomputing the prefill and against sending the cache with torch.distributed."""
+"""Prefills in one process and decodes in another: the paged KV cache of a Hugging Face transformer moves
+between them by kvferry, block by block id. Checks that the tokens are those of one process, and measures
+the time to first token against recomputing the prefill and against sending the cache with
+torch.distributed."""
 
 from __future__ import annotations
 
@@ -40,30 +41,39 @@ def make_prompts(options: argparse.Namespace, vocabulary: int) -> tuple[list[lis
 
 def blocks_for(options: argparse.Namespace, prompts: list[list[int]]) -> int:
     """Of one batch while it is decoded, and a quarter more, so that free blocks lie scattered."""
-    tokens = [len(prompt) + options.new_tokens for prompt in prompts]
-    needed = max(sum(-(-count // options.block_tokens) for count in tokens), -(-max(options.singles, default=1) // options.block_tokens) + 2)
+    size: int = options.block_tokens
+    new: int = options.new_tokens
+    singles: list[int] = options.singles
+    tokens = [len(prompt) + new for prompt in prompts]
+    needed = max(sum(-(-count // size) for count in tokens), -(-max(singles, default=1) // size) + 2)
     return needed + needed // 4 + 1
 
 
 @contextlib.contextmanager
 def two_processes(options: argparse.Namespace, blocks: int) -> Iterator[tuple[Model, Requests, str]]:
     """The model here, the other one in a process of its own, and that one's address."""
-    import prefill_process
     import torch
+
+    import prefill_process
     from measure import Requests
     from model import Model
 
     threads = max(1, (os.cpu_count() or 2) // 2)
     torch.set_num_threads(threads)
-    common = dict(name=options.model, dtype=getattr(torch, options.dtype), blocks=blocks,
-                  block_tokens=options.block_tokens, seed=options.seed)  # fmt: skip
+    common = {
+        "name": options.model,
+        "dtype": getattr(torch, options.dtype),
+        "blocks": blocks,
+        "block_tokens": options.block_tokens,
+        "seed": options.seed,
+    }
     theirs = common | {"device": options.devices[0], "pool_seed": options.seed + 1}
     spawn = multiprocessing.get_context("spawn")
     pipe, other_end = spawn.Pipe()
     process = spawn.Process(target=prefill_process.run, args=(other_end, theirs, threads), daemon=True)
     process.start()
     other_end.close()
-    model = Model(**common, device=options.devices[1], pool_seed=options.seed + 2)  # type: ignore[arg-type]
+    model = Model(**common, device=options.devices[1], pool_seed=options.seed + 2)
     requests = Requests(pipe)
     try:
         address, checksum = pipe.recv()
@@ -71,20 +81,23 @@ def two_processes(options: argparse.Namespace, blocks: int) -> Iterator[tuple[Mo
             raise SystemExit("the two processes made different weights: are their GPUs of one kind?")
         yield model, requests, address
         requests.stop()
-    except EOFError:
+        process.join(10)
+    except (EOFError, ConnectionError):
         raise SystemExit("the prefill process ended early; its error is above") from None
     finally:
-        process.join(10)
         process.kill()
+        process.join()
 
 
 def machine(options: argparse.Namespace) -> dict[str, Any]:
+    import kvferry
     import torch
     import transformers
 
-    import kvferry
-
-    names = [torch.cuda.get_device_name(d) if d != "cpu" else platform.processor() or "CPU" for d in options.devices]
+    names = [
+        torch.cuda.get_device_name(d) if d != "cpu" else platform.processor() or "CPU"
+        for d in options.devices
+    ]
     return {
         "kvferry": kvferry.__version__, "torch": torch.__version__, "transformers": transformers.__version__,
         "python": platform.python_version(), "prefill": [options.devices[0], names[0]],
@@ -104,7 +117,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         model, requests, address = stack.enter_context(two_processes(options, blocks_for(options, batch)))
         by_kvferry = stack.enter_context(contextlib.closing(ByKvferry(model, address)))
         results["tokens"] = measure.same_tokens(model, requests, by_kvferry, batch, options.new_tokens)
-        ways = [by_kvferry, *distributed(options, model, requests, stack, results)]
+        ways: list[measure.Way] = [by_kvferry, *distributed(options, model, requests, stack, results)]
         results["cases"] = []
         for prompts in [*([prompt] for prompt in singles), batch]:
             times = measure.time_to_first_token(model, requests, ways, prompts, options.repetitions)
@@ -117,7 +130,11 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def distributed(
-    options: argparse.Namespace, model: Model, requests: Requests, stack: contextlib.ExitStack, results: dict[str, Any]
+    options: argparse.Namespace,
+    model: Model,
+    requests: Requests,
+    stack: contextlib.ExitStack,
+    results: dict[str, Any],
 ) -> Iterator[ByDistributed]:
     """torch.distributed between the two processes, or why there is none."""
     from handoff import ByDistributed
@@ -130,7 +147,10 @@ def distributed(
     else:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         requests.join(f"{folder}/meet")
-        yield stack.enter_context(contextlib.closing(ByDistributed(model, f"{folder}/meet", rank=1)))
+        by_distributed = ByDistributed(model, f"{folder}/meet", rank=1)
+        stack.callback(by_distributed.close)
+        stack.callback(requests.leave)  # before: leaving may wait for the other one
+        yield by_distributed
 
 
 def main() -> int:

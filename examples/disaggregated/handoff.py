@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import kvferry
 import torch
 import torch.distributed as dist
+
 from model import Model
 from paged_cache import CachedSequence
-
-import kvferry
 
 Prompts = Sequence[Sequence[int]]
 
@@ -70,11 +70,15 @@ class ByDistributed:
 
     def fetch(self, theirs: Prefilled) -> list[CachedSequence]:
         ours = _room_for(self._model, theirs)
-        ids = torch.tensor([block for sequence in ours for block in sequence.blocks], device=self._model.device)
+        ids = torch.tensor(
+            [block for sequence in ours for block in sequence.blocks], device=self._model.device
+        )
         layers = self._model.layers
-        received = torch.empty((len(layers), len(ids), *layers[0].shape[1:]), dtype=layers[0].dtype, device=ids.device)
+        received = torch.empty(
+            (len(layers), len(ids), *layers[0].shape[1:]), dtype=layers[0].dtype, device=ids.device
+        )
         dist.recv(received, src=0)
-        for layer, blocks in zip(layers, received):
+        for layer, blocks in zip(layers, received, strict=True):
             layer[ids] = blocks
         self._model.synchronize()
         return ours

@@ -45,6 +45,9 @@ class Requests:
     def join(self, init_file: str) -> None:
         self._pipe.send(("join", init_file))
 
+    def leave(self) -> None:
+        self._pipe.send(("leave",))
+
     def stop(self) -> None:
         self._pipe.send(("stop",))
 
@@ -100,7 +103,12 @@ def summary(samples: list[Sample]) -> dict[str, Any]:
 
 
 def time_to_first_token(
-    model: Model, requests: Requests, ways: Sequence[Way], prompts: Prompts, repetitions: int, warm_up: int = 2
+    model: Model,
+    requests: Requests,
+    ways: Sequence[Way],
+    prompts: Prompts,
+    repetitions: int,
+    warm_up: int = 2,
 ) -> dict[str, dict[str, Any]]:
     """Every way in turn, so that a busy machine slows each."""
     samples: dict[str, list[Sample]] = {}
@@ -114,10 +122,12 @@ def time_to_first_token(
     return {name: summary(of_way) for name, of_way in samples.items()}
 
 
-def same_tokens(model: Model, requests: Requests, way: ByKvferry, prompts: Prompts, count: int) -> dict[str, Any]:
-    """Greedy tokens of prompts prefilled there and decoded here; of the same in one process; and of transformers'
-    own cache, one prompt at a time. The first two do the same sums and must agree to the bit. The third adds in
-    another order, so that in 16-bit numbers two logits that are nearly equal may change places."""
+def same_tokens(
+    model: Model, requests: Requests, way: ByKvferry, prompts: Prompts, count: int
+) -> dict[str, Any]:
+    """Greedy tokens of prompts prefilled there and decoded here; of the same in one process; and with
+    transformers' own cache, one prompt at a time. The first two do the same sums and must agree to the bit.
+    The third adds in another order, so that in 16-bit numbers two nearly equal logits may change places."""
     theirs = requests.prefill(prompts)
     ours = way.fetch(theirs)
     pulled = model.decode(ours, theirs.firsts, count)
@@ -130,8 +140,8 @@ def same_tokens(model: Model, requests: Requests, way: ByKvferry, prompts: Promp
     return {
         "prompts": len(prompts),
         "tokens_each": count,
-        "same_as_one_process": sum(a == b for a, b in zip(pulled, alone)),
-        "same_as_transformers_cache": sum(a == b for a, b in zip(pulled, reference)),
+        "same_as_one_process": sum(a == b for a, b in zip(pulled, alone, strict=True)),
+        "same_as_transformers_cache": sum(a == b for a, b in zip(pulled, reference, strict=True)),
         "distinct_tokens": len({token for row in pulled for token in row}),
         "blocks": len(theirs.blocks()),
     }

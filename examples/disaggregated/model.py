@@ -6,27 +6,34 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import kvferry
 import torch
-from paged_cache import BlockAllocator, CachedSequence, PagedCache
+from torch.utils.dlpack import from_dlpack
 from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache, MistralConfig
 
-import kvferry
+from paged_cache import BlockAllocator, CachedSequence, PagedCache
 
-PRESETS: dict[str, dict[str, int]] = {
+
+def _mistral(
+    layers: int, hidden: int, inner: int, heads: int, kv_heads: int, head_dim: int, words: int
+) -> dict[str, Any]:
+    return {
+        "num_hidden_layers": layers,
+        "hidden_size": hidden,
+        "intermediate_size": inner,
+        "num_attention_heads": heads,
+        "num_key_value_heads": kv_heads,
+        "head_dim": head_dim,
+        "vocab_size": words,
+    }
+
+
+PRESETS = {
     # Small enough for two CPU cores; grouped-query attention as in the large ones.
-    "tiny": dict(
-        num_hidden_layers=4, hidden_size=256, intermediate_size=512, num_attention_heads=8, num_key_value_heads=2,
-        head_dim=32, vocab_size=4096,
-    ),
-    "mistral-7b": dict(
-        num_hidden_layers=32, hidden_size=4096, intermediate_size=14336, num_attention_heads=32,
-        num_key_value_heads=8, head_dim=128, vocab_size=32768,
-    ),
-    "mistral-small": dict(
-        num_hidden_layers=40, hidden_size=5120, intermediate_size=32768, num_attention_heads=32,
-        num_key_value_heads=8, head_dim=128, vocab_size=131072,
-    ),
-}  # fmt: skip
+    "tiny": _mistral(4, 256, 512, heads=8, kv_heads=2, head_dim=32, words=4096),
+    "mistral-7b": _mistral(32, 4096, 14336, heads=32, kv_heads=8, head_dim=128, words=32768),
+    "mistral-small": _mistral(40, 5120, 32768, heads=32, kv_heads=8, head_dim=128, words=131072),
+}
 
 
 def config_of(name: str) -> Any:
@@ -35,7 +42,9 @@ def config_of(name: str) -> Any:
         return MistralConfig(**PRESETS[name], sliding_window=None)
     path = Path(name)
     if not path.exists():
-        raise SystemExit(f"--model {name}: neither one of {', '.join(PRESETS)} nor a config.json or its folder")
+        raise SystemExit(
+            f"--model {name}: neither one of {', '.join(PRESETS)} nor a config.json or its folder"
+        )
     config = AutoConfig.from_pretrained(path)
     return getattr(config, "text_config", config)
 
@@ -44,7 +53,15 @@ class Model:
     """The transformer and a pool of blocks for its KV cache, on one device."""
 
     def __init__(
-        self, name: str, *, device: str, dtype: torch.dtype, blocks: int, block_tokens: int, seed: int, pool_seed: int
+        self,
+        name: str,
+        *,
+        device: str,
+        dtype: torch.dtype,
+        blocks: int,
+        block_tokens: int,
+        seed: int,
+        pool_seed: int,
     ) -> None:
         config = config_of(name)
         self.device = torch.device(device)
@@ -53,12 +70,18 @@ class Model:
         heads = config.num_key_value_heads
         head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         shape = kvferry.CacheShape(
-            layers=config.num_hidden_layers, kv=2, kv_heads=heads, head_dim=head_dim, block_tokens=block_tokens,
+            layers=config.num_hidden_layers,
+            kv=2,
+            kv_heads=heads,
+            head_dim=head_dim,
+            block_tokens=block_tokens,
             dtype={torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[dtype],
-        )  # fmt: skip
+        )
         self.pool = kvferry.Pool.allocate(shape, blocks, device=device)
         as_blocks = (blocks, 2, block_tokens, heads, head_dim)
-        self.layers = [torch.from_dlpack(self.pool.layer(i)).view(dtype).view(as_blocks) for i in range(shape.layers)]
+        self.layers = [
+            from_dlpack(self.pool.layer(i)).view(dtype).view(as_blocks) for i in range(shape.layers)
+        ]
         for layer in self.layers:
             layer.zero_()  # what is masked must be numbers, and GPU memory may hold anything
         self.allocator = BlockAllocator(blocks, pool_seed)
@@ -70,7 +93,9 @@ class Model:
     def prefill(self, prompts: Sequence[Sequence[int]]) -> tuple[list[CachedSequence], list[int]]:
         """Each prompt's cache, and its first token."""
         sequences = [CachedSequence([]) for _ in prompts]
-        firsts = [self._forward([prompt], [sequence]) for prompt, sequence in zip(prompts, sequences)]
+        firsts = [
+            self._forward([prompt], [sequence]) for prompt, sequence in zip(prompts, sequences, strict=True)
+        ]
         return sequences, torch.cat(firsts).tolist()
 
     def step(self, sequences: Sequence[CachedSequence], tokens: Sequence[int]) -> list[int]:
@@ -83,7 +108,7 @@ class Model:
         columns = [tokens]
         while len(columns) < count:
             columns.append(self.step(sequences, columns[-1]))
-        return [list(row) for row in zip(*columns)]
+        return [list(row) for row in zip(*columns, strict=True)]
 
     @torch.inference_mode()
     def decode_alone(self, prompt: Sequence[int], count: int) -> list[int]:
@@ -133,7 +158,8 @@ def _with_random_weights(config: Any, device: torch.device, dtype: torch.dtype, 
     torch.set_default_dtype(dtype)
     try:
         with device:
-            model = AutoModelForCausalLM.from_config(config)
+            make: Any = AutoModelForCausalLM.from_config
+            model = make(config)
     finally:
         torch.set_default_dtype(before)
     return model.to(device=device, dtype=dtype).eval()
@@ -141,5 +167,5 @@ def _with_random_weights(config: Any, device: torch.device, dtype: torch.dtype, 
 
 def describe(name: str) -> dict[str, int]:
     config = config_of(name)
-    fields = "num_hidden_layers hidden_size num_attention_heads num_key_value_heads vocab_size".split()
+    fields = ["num_hidden_layers", "hidden_size", "num_attention_heads", "num_key_value_heads", "vocab_size"]
     return {field: getattr(config, field) for field in fields}

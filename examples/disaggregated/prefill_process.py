@@ -1,4 +1,4 @@
-"""The process that prefills. It is asked through a pipe, and answers with block ids; the blocks stay where they are."""
+"""The process that prefills. Asked through a pipe, it answers with block ids; the blocks stay."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import time
 from multiprocessing.connection import Connection
 from typing import Any
 
+import kvferry
 import torch
+
 from handoff import ByDistributed, Prefilled, Prompts
 from model import Model
-
-import kvferry
 
 
 def run(requests: Connection, model_options: dict[str, Any], threads: int) -> None:
@@ -34,10 +34,10 @@ def run(requests: Connection, model_options: dict[str, Any], threads: int) -> No
                 model.release(held.sequences)
             elif what == "join":
                 distributed = ByDistributed(model, details[0], rank=0)
+            elif what == "leave" and distributed:
+                distributed.close()
             elif what == "stop":
                 break
-        if distributed:
-            distributed.close()
 
 
 def _prefill(model: Model, prompts: Prompts) -> Prefilled:
