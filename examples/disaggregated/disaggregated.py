@@ -73,9 +73,9 @@ def two_processes(options: argparse.Namespace, blocks: int) -> Iterator[tuple[Mo
     process = spawn.Process(target=prefill_process.run, args=(other_end, theirs, threads), daemon=True)
     process.start()
     other_end.close()
-    model = Model(**common, device=options.devices[1], pool_seed=options.seed + 2)
     requests = Requests(pipe)
     try:
+        model = Model(**common, device=options.devices[1], pool_seed=options.seed + 2)
         address, checksum = pipe.recv()
         if checksum != model.checksum():
             raise SystemExit("the two processes made different weights: are their GPUs of one kind?")

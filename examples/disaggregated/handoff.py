@@ -48,7 +48,7 @@ class ByKvferry:
         return ours
 
     def close(self) -> None:
-        self._peer.close()
+        self._node.close()
 
 
 class ByDistributed:

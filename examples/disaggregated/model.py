@@ -8,7 +8,6 @@ from typing import Any
 
 import kvferry
 import torch
-from torch.utils.dlpack import from_dlpack
 from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache, MistralConfig
 
 from paged_cache import BlockAllocator, CachedSequence, PagedCache
@@ -78,10 +77,7 @@ class Model:
             dtype={torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[dtype],
         )
         self.pool = kvferry.Pool.allocate(shape, blocks, device=device)
-        as_blocks = (blocks, 2, block_tokens, heads, head_dim)
-        self.layers = [
-            from_dlpack(self.pool.layer(i)).view(dtype).view(as_blocks) for i in range(shape.layers)
-        ]
+        self.layers: list[torch.Tensor] = self.pool.tensors()  # (blocks, 2, block tokens, heads, head dim)
         for layer in self.layers:
             layer.zero_()  # what is masked must be numbers, and GPU memory may hold anything
         self.allocator = BlockAllocator(blocks, pool_seed)
