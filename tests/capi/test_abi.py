@@ -23,7 +23,9 @@ def without_comments():
 
 def calls(text):
     """The prototypes, each on one line."""
-    return [" ".join(call.split()) for call in re.findall(r"^KVFERRY_API ([^;{}]+\([^;]*\));", text, re.MULTILINE)]
+    return [
+        " ".join(call.split()) for call in re.findall(r"^KVFERRY_API ([^;{}]+\([^;]*\));", text, re.MULTILINE)
+    ]
 
 
 def structs(text):
@@ -67,11 +69,10 @@ def test_calls_and_structs_are_the_reviewed_ones(tmp_path):
 
 def test_structs_have_no_room_between_fields(tmp_path):
     """Padding is memory that nobody clears: a field put there later would be read as set."""
-    end = 0
-    for line in layout(tmp_path).splitlines() + ["struct end: 0 bytes"]:
+    name, size, end = "", 0, 0
+    for line in [*layout(tmp_path).splitlines(), "struct none: 0 bytes"]:
         if line.startswith("struct"):
-            if end:
-                assert end == size, f"{name}: {size - end} bytes of padding at its end"
+            assert end == size, f"{name}: {size - end} bytes of padding at its end"
             name, size, end = line.split()[1], int(line.split()[2]), 0
         elif line.startswith("  "):
             offset, length, field = line.split()
@@ -80,7 +81,9 @@ def test_structs_have_no_room_between_fields(tmp_path):
 
 
 def test_the_library_shows_these_calls_and_no_others():
-    shown = subprocess.run(["nm", "-D", "--defined-only", LIBRARY], check=True, capture_output=True, text=True).stdout
+    shown = subprocess.run(
+        ["nm", "-D", "--defined-only", LIBRARY], check=True, capture_output=True, text=True
+    ).stdout
     names = {line.split()[-1] for line in shown.splitlines()}
     declared = {re.search(r"(\w+)\(", call).group(1) for call in calls(without_comments())}
     assert {name for name in names if name.startswith("kvferry")} == declared

@@ -33,7 +33,13 @@ class Shape(Sized):
 
 
 class PoolOptions(Sized):
-    _fields_ = [("struct_size", size_t), ("name", c_text), ("tag", c_text), ("writable", u32), ("reserved", u32)]
+    _fields_ = [
+        ("struct_size", size_t),
+        ("name", c_text),
+        ("tag", c_text),
+        ("writable", u32),
+        ("reserved", u32),
+    ]
 
 
 Release = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
@@ -69,9 +75,14 @@ class TransferOptions(Sized):
         ("remote_pool", c_text),
         ("path", c_text),
         ("stream", ctypes.c_void_p),
-    ] + [
-        (name, u32)
-        for name in "use_stream layer_begin layer_end copy max_sms allow_slow notify_completion reserved".split()
+        ("use_stream", u32),
+        ("layer_begin", u32),
+        ("layer_end", u32),
+        ("copy", i32),
+        ("max_sms", u32),
+        ("allow_slow", u32),
+        ("notify_completion", u32),
+        ("reserved", u32),
     ]
 
 
@@ -84,7 +95,13 @@ class Report(Sized):
 
 
 class Completion(Sized):
-    _fields_ = [("struct_size", size_t), ("transfer", ctypes.c_void_p), ("tag", u64), ("state", i32), ("reserved", u32)]
+    _fields_ = [
+        ("struct_size", size_t),
+        ("transfer", ctypes.c_void_p),
+        ("tag", u64),
+        ("state", i32),
+        ("reserved", u32),
+    ]
 
 
 class Failed(Exception):
@@ -132,7 +149,14 @@ def kvferry():
     return Kvferry()
 
 
-SMALL = dict(layers=3, kv=2, kv_heads=1, head_dim=8, block_tokens=4, dtype=1)  # blocks of 128 bytes
+SMALL = {
+    "layers": 3,
+    "kv": 2,
+    "kv_heads": 1,
+    "head_dim": 8,
+    "block_tokens": 4,
+    "dtype": 1,
+}  # blocks of 128 bytes
 BYTES = 8 * 128
 
 
@@ -143,7 +167,9 @@ def two(kvferry, tmp_path):
     pools, nodes = [], []
     for fill in (0x5A, 0):
         options = PoolOptions(writable=1)
-        pools.append(kvferry.make("pool_allocate", i32(HOST), ctypes.byref(shape), u32(8), ctypes.byref(options)))
+        pools.append(
+            kvferry.make("pool_allocate", i32(HOST), ctypes.byref(shape), u32(8), ctypes.byref(options))
+        )
         for layer in range(3):
             ctypes.memset(address(kvferry, pools[-1], layer), fill, BYTES)
         nodes.append(kvferry.make("node_create", None))
@@ -155,7 +181,7 @@ def two(kvferry, tmp_path):
     peer = kvferry.make("node_connect", nodes[1], f"127.0.0.1:{port.value}".encode(), i64(5 * 10**9))
     yield pools, nodes, peer
     kvferry.free("peer", peer)
-    for node, pool in zip(nodes, pools):
+    for node, pool in zip(nodes, pools, strict=True):
         kvferry.free("node", node)
         kvferry.free("pool", pool)
 
@@ -188,7 +214,7 @@ def test_errors_have_codes_and_messages(kvferry):
 
 
 def test_pull(kvferry, two):
-    pools, nodes, peer = two
+    pools, _, peer = two
     assert kvferry.library.kvferry_peer_name(peer) == b"pid %d" % os.getpid()
     transfer = kvferry.make("peer_pull", peer, pools[1], ids(7, 0, 3), ids(1, 2, 5), size_t(3), None)
     kvferry.transfer_wait(transfer)
@@ -233,7 +259,7 @@ def test_attached_memory_is_released(kvferry):
 
 
 def test_ten_thousand_transfers_leak_nothing(kvferry, two):
-    pools, nodes, peer = two
+    pools, _, peer = two
 
     def move(times):
         for _ in range(times):

@@ -10,15 +10,26 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/c-api.md").read_text()
 LIBRARY = os.environ.get("KVFERRY_LIBRARY", "libkvferry.so")
-STRICT = "-std=c11 -Wall -Wextra -Wpedantic -Werror".split()
+STRICT = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
 
 
 def compile_and_run(source, directory):
     flags = [f"-fsanitize={os.environ['KVFERRY_SANITIZE']}"] if os.environ.get("KVFERRY_SANITIZE") else []
     (directory / "program.c").write_text(source)
-    command = [os.environ.get("CC", "cc"), *STRICT, *flags, f"-I{ROOT / 'include'}", "program.c", LIBRARY, "-o", "program"]
+    command = [
+        os.environ.get("CC", "cc"),
+        *STRICT,
+        *flags,
+        f"-I{ROOT / 'include'}",
+        "program.c",
+        LIBRARY,
+        "-o",
+        "program",
+    ]
     subprocess.run([*command, f"-Wl,-rpath,{os.path.dirname(LIBRARY)}"], check=True, cwd=directory)
-    return subprocess.run(["./program"], check=True, cwd=directory, capture_output=True, text=True, timeout=60).stdout
+    return subprocess.run(
+        ["./program"], check=True, cwd=directory, capture_output=True, text=True, timeout=60
+    ).stdout
 
 
 @pytest.mark.parametrize("program", re.findall(r"```c\n(.*?)```", PAGE, re.DOTALL))

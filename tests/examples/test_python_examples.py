@@ -16,7 +16,11 @@ EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "examples"
 
 def run(*arguments, timeout=300):
     return subprocess.run(
-        [sys.executable, *map(str, arguments)], capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL
+        [sys.executable, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        stdin=subprocess.DEVNULL,
     )
 
 
@@ -58,14 +62,19 @@ def test_disaggregated_says_what_it_needs():
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_disaggregated_gives_the_same_tokens(tmp_path, dtype):
     results = tmp_path / "results.json"
-    options = "--device cpu --prompts 32 --tokens 3-90 --single 33 --new-tokens 20 --repetitions 1".split()
-    result = run(DISAGGREGATED, *options, "--dtype", dtype, "--json", results)
+    sizes = ["--prompts", 32, "--tokens", "3-90", "--single", 33, "--new-tokens", 20, "--repetitions", 1]
+    result = run(DISAGGREGATED, "--device", "cpu", *sizes, "--dtype", dtype, "--json", results)
     assert result.returncode == 0, result.stdout + result.stderr
     found = json.loads(results.read_text())
     assert found["tokens"]["same_as_one_process"] == found["tokens"]["prompts"] == 32
     assert found["tokens"]["tokens_each"] == 20
     assert found["tokens"]["distinct_tokens"] > 20, "a model that says one word only would agree by chance"
-    assert list(found["cases"][1]["ways"]) == ["one process", "kvferry", "torch.distributed (gloo)", "recompute"]
+    assert list(found["cases"][1]["ways"]) == [
+        "one process",
+        "kvferry",
+        "torch.distributed (gloo)",
+        "recompute",
+    ]
     for way in found["cases"][1]["ways"].values():
         parts = [way[part] for part in ("prefill_s", "handoff_s", "cache_s", "step_s")]
         assert sum(parts) == pytest.approx(way["total_s"], rel=1e-3)
