@@ -107,6 +107,15 @@ void CudaJob::watch(bool at_once) {
                        at_once ? posted_at_ : posted_at_ + expected_ + kPatience);
 }
 
+// A second look at the same job does no harm: CUDA is asked to call but once.
+void CudaJob::prompt() noexcept {
+  try {
+    lane_->watcher().add(shared_from_this(), Clock::now());
+  } catch (const std::exception&) {
+    // No memory for it: the watcher looks when it would have anyway.
+  }
+}
+
 void CudaJob::order_after_caller() {
   const auto stream = static_cast<cudaStream_t>(caller_->handle);
   const std::string device = fmt::format("cuda:{}", lane_->device());

@@ -51,6 +51,7 @@ class CudaJob final : public Job, public std::enable_shared_from_this<CudaJob> {
   void abort(ErrorCode why) noexcept override;
   std::optional<JobResult> poll() override;
   bool wait_until(std::chrono::steady_clock::time_point until) override;
+  void prompt() noexcept override;
   std::string method() const override;
   const volatile std::uint32_t* status_word() const noexcept override { return &words_->abort; }
 
