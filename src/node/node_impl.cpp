@@ -37,7 +37,8 @@ void check_costs(const CopyCosts& c) {
 NodeImpl::NodeImpl(NodeOptions options)
     : options_(std::move(options)),
       paths_(path::make_paths(options_.copy_threads, options_.copy_costs)),
-      io_(std::make_unique<asio::io_context>(1)) {
+      io_(std::make_unique<asio::io_context>(1)),
+      ended_(std::make_shared<EndedTransfers>(*io_)) {
   if (!options_.name.empty() && !wire::is_name(options_.name))
     throw Error(ErrorCode::invalid_argument,
                 fmt::format("NodeOptions::name '{}': a name has 1 to 64 of [A-Za-z0-9._-]",
@@ -105,7 +106,8 @@ void NodeImpl::revoke(const std::shared_ptr<PoolImpl>& pool, std::chrono::millis
   }
   for (const auto& peer : peers()) {
     peer->drop_routes_of(pool.get());
-    asio::post(*io_, [peer, messages] {
+    asio::post(*io_, [this, peer, messages] {
+      ended_->drain();  // what has ended may hold a route
       for (const auto& message : messages) peer->say(message);
     });
   }
@@ -229,6 +231,7 @@ void NodeImpl::shutdown() noexcept {
   work_.reset();
   io_->stop();
   thread_.join();
+  ended_->drain();
   // What was posted too late for the thread, here: routes are released in it, and what they post in
   // turn.
   io_->restart();

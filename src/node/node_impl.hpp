@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "kvferry/node.hpp"
+#include "node/ended_transfers.hpp"
 #include "node/event_queue.hpp"
 #include "node/holds.hpp"
 #include "node/node_fwd.hpp"
@@ -42,6 +43,7 @@ class NodeImpl : public std::enable_shared_from_this<NodeImpl> {
   std::shared_ptr<PeerImpl> connect(std::string_view address, std::chrono::milliseconds timeout);
   std::vector<std::shared_ptr<PeerImpl>> peers() const;
   EventQueue& events() noexcept { return events_; }
+  EndedTransfers& ended() noexcept { return *ended_; }
 
   // For peers:
   asio::io_context& io() noexcept { return *io_; }
@@ -94,6 +96,7 @@ class NodeImpl : public std::enable_shared_from_this<NodeImpl> {
   std::vector<std::unique_ptr<path::Path>> paths_;
   // After the paths: handlers left in it may hold routes, and go first.
   std::unique_ptr<asio::io_context> io_;
+  const std::shared_ptr<EndedTransfers> ended_;
   std::optional<asio::executor_work_guard<asio::io_context::executor_type>> work_;
   std::thread thread_;
 

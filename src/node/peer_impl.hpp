@@ -61,6 +61,8 @@ class PeerImpl final : public TransferImpl::Owner, public std::enable_shared_fro
 
   // Queues a message; none once the connection is over. I/O thread.
   void say(const wire::Message& message, std::vector<UniqueFd> fds = {});
+  // Of a transfer that has ended, for EndedTransfers. I/O thread.
+  void say_last_words(const TransferImpl& transfer);
   // Reads messages until the connection ends.
   asio::awaitable<void> serve();
   // The node is going, and its I/O context with it: lets go of the channel. The I/O thread has

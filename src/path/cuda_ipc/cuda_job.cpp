@@ -14,8 +14,6 @@ namespace {
 // asks CUDA for a callback if it runs on. Not sooner than the watcher's tick, so that it need not
 // be woken.
 constexpr auto kPatience = std::chrono::microseconds(1100);
-// A word comes within microseconds; if not, the GPU has failed, and the slot is not used again.
-constexpr auto kWordComes = std::chrono::seconds(1);
 // Two batches of engine copies are in flight, each of a hundred microseconds or more.
 constexpr auto kBetweenBatches = std::chrono::microseconds(30);
 
@@ -140,6 +138,7 @@ void CudaJob::launch_kernel(const CudaCopy& copy) {
   control.words = words_;
   control.relay = reinterpret_cast<std::uint32_t*>(slot_->relay.data());
   control.handshake = handshake_;
+  control.tell_end = true;
   const std::uint32_t launches =
       copy.packed ? copy.packed->launches() : kernels::launches(copy.plan);
   control.ticket = slot_->next_tickets(launches);
@@ -287,19 +286,6 @@ std::optional<JobResult> CudaJob::poll() {
 
 bool CudaJob::landed() const noexcept { return atomic(words_->done).load() != 0; }
 
-bool CudaJob::ask_for_word() noexcept {
-  std::optional<cuda::DeviceGuard> guard;
-  if (!make_current(guard)) return false;
-  const auto write = cuda::driver().write_value;
-  std::lock_guard lock(mutex_);
-  // Once the slot is given back its stream is another's; behind a callback the word would come
-  // after the callback has given the words back.
-  if (!word_asked_ && slot_ != nullptr && !callback_comes_ && write != nullptr)
-    word_asked_ = write(slot_->stream.get(), reinterpret_cast<CUdeviceptr>(&words_->done), 1, 0) ==
-                  CUDA_SUCCESS;
-  return word_asked_;
-}
-
 void CudaJob::end_landed() {
   finish_from_gpu();
   return_slot();
@@ -351,10 +337,6 @@ void CudaJob::return_slot(bool called_back) noexcept {
   {
     std::lock_guard lock(mutex_);
     if (slot_ == nullptr || (callback_comes_ && !called_back)) return;
-    // The word is right behind the event. It must not come when the words are another job's.
-    const auto give_up = Clock::now() + kWordComes;
-    while (word_asked_ && !landed())
-      if (Clock::now() > give_up) return;
     slot = std::move(slot_);
     self = std::move(self_);
   }
