@@ -158,7 +158,7 @@ def _with_random_weights(config: Any, device: torch.device, dtype: torch.dtype, 
             model = make(config)
     finally:
         torch.set_default_dtype(before)
-    return model.to(device=device, dtype=dtype).eval()
+    return model.eval()
 
 
 def describe(name: str) -> dict[str, int]:

@@ -267,6 +267,12 @@ KVFERRY_API kvferry_code kvferry_transfer_wait(const kvferry_transfer* transfer,
 KVFERRY_API kvferry_code kvferry_transfer_wait_for(const kvferry_transfer* transfer,
                                                    int64_t timeout_ns, int32_t* state,
                                                    kvferry_error** error);
+// notify_completion of the options, asked for later, by whoever finds that it has to wait: a
+// completion with this tag comes when it ends. At most one does: asked again, the last tag counts.
+// *pending: 0 where it has ended already, then none will come. `pending` may be NULL.
+KVFERRY_API kvferry_code kvferry_transfer_notify_completion(const kvferry_transfer* transfer,
+                                                            uint64_t tag, int32_t* pending,
+                                                            kvferry_error** error);
 // Asks it to end early: it ends as cancelled, or as done if that was too late. NULL: nothing.
 KVFERRY_API void kvferry_transfer_cancel(const kvferry_transfer* transfer);
 // INVALID_ARGUMENT while it runs.

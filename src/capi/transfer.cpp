@@ -88,6 +88,15 @@ kvferry_code kvferry_transfer_wait_for(const kvferry_transfer* transfer, int64_t
   });
 }
 
+kvferry_code kvferry_transfer_notify_completion(const kvferry_transfer* transfer, uint64_t tag,
+                                                int32_t* pending, kvferry_error** error) {
+  return guard(error, [&] {
+    if (pending != nullptr) *pending = 0;
+    const bool will_come = need(transfer, "transfer").transfer.notify_completion(tag);
+    if (pending != nullptr) *pending = will_come ? 1 : 0;
+  });
+}
+
 void kvferry_transfer_cancel(const kvferry_transfer* transfer) {
   if (transfer != nullptr) transfer->transfer.cancel();
 }

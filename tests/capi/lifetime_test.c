@@ -93,6 +93,7 @@ static void null_handles(two_nodes* n) {
   NULL_FAILS(kvferry_transfer_poll(NULL, &number, &error));
   NULL_FAILS(kvferry_transfer_wait(NULL, &error));
   NULL_FAILS(kvferry_transfer_wait_for(NULL, 0, &number, &error));
+  NULL_FAILS(kvferry_transfer_notify_completion(NULL, 0, &number, &error));
   NULL_FAILS(kvferry_transfer_get_report(NULL, &report, &error));
   NULL_FAILS(kvferry_transfer_status_word(NULL, &word, &error));
   CHECK(kvferry_shape_block_bytes(&shape, NULL, NULL) == KVFERRY_INVALID_ARGUMENT);

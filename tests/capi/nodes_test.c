@@ -133,6 +133,27 @@ static void completions_and_notices(two_nodes* nodes) {
   CHECK(info.direction == KVFERRY_PUSH && info.blocks == 1 && info.bytes == 3 * 128);
   kvferry_notice_free(notice);
 
+  // Asked for after it has ended: none comes.
+  int32_t pending = 1;
+  OK(kvferry_peer_push(nodes->peer, nodes->our_pool, &id, &id, 1, NULL, &transfer, &error));
+  OK(kvferry_transfer_wait(transfer, &error));
+  OK(kvferry_transfer_notify_completion(transfer, 78, &pending, &error));
+  CHECK(pending == 0);
+  OK(kvferry_transfer_notify_completion(transfer, 78, NULL, &error));
+  kvferry_transfer_free(transfer);
+  OK(kvferry_node_next_completion(nodes->us, &completion, &error));
+  CHECK(completion.transfer == NULL);
+  // Before: one comes, if it has not ended meanwhile.
+  OK(kvferry_peer_push(nodes->peer, nodes->our_pool, &id, &id, 1, NULL, &transfer, &error));
+  OK(kvferry_transfer_notify_completion(transfer, 79, &pending, &error));
+  if (pending) {
+    CHECK(wait_readable(nodes->us));
+    OK(kvferry_node_next_completion(nodes->us, &completion, &error));
+    CHECK(completion.tag == 79 && completion.state == KVFERRY_STATE_DONE);
+    kvferry_transfer_free(completion.transfer);
+  }
+  kvferry_transfer_free(transfer);
+
   completion.struct_size = sizeof(size_t);  // no room for the handle
   FAILS(KVFERRY_INVALID_ARGUMENT, "at least",
         kvferry_node_next_completion(nodes->us, &completion, &error));
