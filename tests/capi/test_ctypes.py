@@ -273,8 +273,13 @@ def test_ten_thousand_transfers_leak_nothing(kvferry, two):
         with open("/proc/self/statm") as statm:
             return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
-    move(2000)
-    before, fds = resident(), len(os.listdir("/proc/self/fd"))
-    move(8000)
+    # A leak shows in every round. Messages that wait for a busy node's thread show in some.
+    grown = []
+    move(1000)
+    fds = len(os.listdir("/proc/self/fd"))
+    for _ in range(5):
+        before = resident()
+        move(2000)
+        grown.append(resident() - before)
     assert len(os.listdir("/proc/self/fd")) == fds
-    assert resident() - before < 2 << 20
+    assert min(grown) < 64 << 10, f"bytes grown in each round of 2000 transfers: {grown}"
