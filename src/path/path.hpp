@@ -27,8 +27,9 @@ struct RemoteEnd {
   std::uint32_t blocks = 0;
   bool writable = false;  // pushes allowed
   bool same_process = false;
-  pid_t pid = 0;   // of the owner, as the kernel says (SO_PEERCRED)
-  int pidfd = -1;  // borrowed; -1 where the kernel has none
+  bool over_network = false;  // on another host: nothing of `offer` and `fds` is there
+  pid_t pid = 0;              // of the owner, as the kernel says (SO_PEERCRED)
+  int pidfd = -1;             // borrowed; -1 where the kernel has none
 };
 
 // How a transfer should run.

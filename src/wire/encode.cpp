@@ -140,7 +140,8 @@ Offset<fb::Signpost> pack_body(Builder& b, const Signpost& m) {
   const auto software = b.CreateString(m.software);
   const auto path = b.CreateString(m.socket_path);
   const fb::Id boot_id = to_id(m.boot_id);
-  return fb::CreateSignpost(b, m.protocol, software, path, &boot_id);
+  return fb::CreateSignpost(b, m.protocol, software, path, &boot_id,
+                            static_cast<fb::Security>(m.security), m.network);
 }
 
 Offset<fb::Hello> pack_body(Builder& b, const Hello& m) {
@@ -206,6 +207,21 @@ Offset<fb::Goodbye> pack_body(Builder& b, const Goodbye& m) {
   return fb::CreateGoodbye(b, b.CreateString(m.reason));
 }
 
+Offset<fb::DataDoor> pack_body(Builder& b, const DataDoor& m) {
+  const auto ip = b.CreateString(m.ip);
+  const fb::Id session = to_id(m.session);
+  const auto secret = to_struct<fb::Secret>(m.secret);
+  return fb::CreateDataDoor(b, &session, &secret, ip, m.port, m.encrypted);
+}
+
+Offset<fb::Join> pack_body(Builder& b, const Join& m) {
+  const fb::Id session = to_id(m.session);
+  const auto proof = to_struct<fb::Secret>(m.proof);
+  return fb::CreateJoin(b, &session, m.stream, &proof);
+}
+
+Offset<fb::Ping> pack_body(Builder& b, const Ping& m) { return fb::CreatePing(b, m.answer); }
+
 template <typename Table>
 void finish(Builder& b, Offset<Table> body) {
   b.Finish(fb::CreateMessage(b, fb::BodyTraits<Table>::enum_value, body.Union()));
@@ -214,7 +230,7 @@ void finish(Builder& b, Offset<Table> body) {
 // Messages that travel before the handshake is over must fit its smaller cap.
 std::uint32_t cap_of(const Message& m) {
   const bool early = std::holds_alternative<Signpost>(m) || std::holds_alternative<Hello>(m) ||
-                     std::holds_alternative<Refusal>(m);
+                     std::holds_alternative<Refusal>(m) || std::holds_alternative<Join>(m);
   return early ? kMaxHandshakePayloadBytes : kMaxPayloadBytes;
 }
 

@@ -31,7 +31,10 @@ class RandomMessage {
       case 7: return served();
       case 8: return Revoke{number(), 1 + below(1000)};
       case 9: return Unmapped{number(), 1 + below(1000)};
-      default: return Goodbye{text(100)};
+      case 10: return Goodbye{text(100)};
+      case 11: return DataDoor{id(), secret(), coin() ? "10.0.0.7" : "fe80::1", port(), coin()};
+      case 12: return Join{id(), number(), secret()};
+      default: return Ping{coin()};
     }
   }
 
@@ -109,12 +112,24 @@ class RandomMessage {
   }
 
  private:
+  std::uint16_t port() { return static_cast<std::uint16_t>(1 + below(UINT16_MAX)); }
+  Secret secret() {
+    Secret bytes;
+    for (auto& b : bytes) b = static_cast<std::byte>(1 + below(255));
+    return bytes;
+  }
+
   ErrorCode code() { return static_cast<ErrorCode>(1 + below(7)); }
 
   Signpost signpost() {
     std::string path = "/";
     path += text(100);
-    return {static_cast<std::uint16_t>(1 + below(UINT16_MAX)), text(60), path, id()};
+    return {static_cast<std::uint16_t>(1 + below(UINT16_MAX)),
+            text(60),
+            path,
+            id(),
+            static_cast<Security>(below(3)),
+            coin()};
   }
 
   PoolInfo pool(std::size_t i) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cuda.h>
 #include <cuda_runtime_api.h>
 
 #include <atomic>
@@ -84,6 +85,7 @@ class CudaJob final : public Job, public std::enable_shared_from_this<CudaJob> {
   bool landed() const noexcept;
   void end_landed();
   bool check_event() noexcept;
+  CUresult query_event() noexcept;
   // False where the GPU has failed: then the job has ended.
   bool make_current(std::optional<cuda::DeviceGuard>& guard) noexcept;
   void gpu_failed(std::string error) noexcept;
@@ -109,14 +111,15 @@ class CudaJob final : public Job, public std::enable_shared_from_this<CudaJob> {
   bool posting_ended_early_ = false;
   Clock::time_point posted_at_{};
   std::chrono::microseconds expected_{0};
-  std::atomic<bool> sealed_{false};  // `done_` has been recorded: it can be asked
+  std::atomic<bool> sealed_{false};  // all is in the stream: its end can be asked for
   std::atomic<bool> over_{false};    // result_ is set
   std::shared_ptr<CudaJob> self_;    // while something of it may be in the slot's streams
 
   std::mutex mutex_;
   std::condition_variable ended_;
   bool callback_comes_ = false;
-  bool broken_ = false;  // the GPU failed: no callback will come
+  bool recorded_ = false;  // `done_`, for this job
+  bool broken_ = false;    // the GPU failed: no callback will come
   std::optional<JobResult> result_;
   std::shared_ptr<JobObserver> observer_;
 };
