@@ -42,7 +42,7 @@ int main(int argc, char** argv) {
   kvferry_peer* server;
   check(kvferry_node_create(&options, &node, &error), error);
   check(kvferry_node_add(node, pool, &error), error);
-  check(kvferry_node_connect(node, address, 5000000000, &server, &error), error);
+  check(kvferry_node_connect(node, address, NULL, &server, &error), error);
 
   uint32_t* const ids = malloc(count * sizeof *ids);
   if (ids == NULL) abort();

@@ -321,6 +321,19 @@ typedef struct kvferry_event {
   int32_t direction;  // KVFERRY_PULL, KVFERRY_PUSH
 } kvferry_event;
 
+// What a node proves itself with to peers on other hosts, and what it demands of them: a token that
+// both sides know, or a certificate of the same authority. Paths of files, which `kvferry keygen`
+// makes; connections are TLS 1.3 then. Local peers need none: the kernel says who they are.
+typedef struct kvferry_credentials {
+  size_t struct_size;
+  const char* token_file;   // NULL, or:
+  const char* certificate;  // these three, PEM: ours,
+  const char* key;          // its private key, which others must not be able to read,
+  const char* authority;    // and who signs ours and theirs
+  uint32_t plain_data;      // 1: blocks travel as they are; both sides must say so
+  uint32_t reserved;
+} kvferry_credentials;
+
 typedef struct kvferry_node_options {
   size_t struct_size;
   const char* name;  // shown to peers: 1 to 64 of [A-Za-z0-9._-]; NULL: "pid N"
@@ -328,12 +341,17 @@ typedef struct kvferry_node_options {
   // has returned. Return soon, and call nothing of the node. NULL: nobody is told.
   void (*log)(void* user, int32_t level, const char* text);
   void (*on_event)(void* user, const kvferry_event* event);
-  void* user;             // passed to both
+  void* user;                              // passed to both
+  const kvferry_credentials* credentials;  // NULL: none
+  // A peer on another host that says nothing for so long, although asked, is given up. 0: 15
+  // seconds; at least a second.
+  int64_t peer_silence_ns;
   uint32_t copy_threads;  // for copies in host memory; 0: as many as help
   uint32_t max_peers;     // 0: 256
 } kvferry_node_options;
 
-// `options` may be NULL. INVALID_ARGUMENT: the name; RESOURCE: no thread or descriptor left.
+// `options` may be NULL. INVALID_ARGUMENT: the name, a credential; RESOURCE: a file that cannot be
+// read, no thread or descriptor left.
 KVFERRY_API kvferry_code kvferry_node_create(const kvferry_node_options* options,
                                              kvferry_node** node, kvferry_error** error);
 // Serves a pool to peers that connect from now on, and makes it usable in transfers.
@@ -341,30 +359,59 @@ KVFERRY_API kvferry_code kvferry_node_create(const kvferry_node_options* options
 KVFERRY_API kvferry_code kvferry_node_add(kvferry_node* node, const kvferry_pool* pool,
                                           kvferry_error** error);
 
+// What the holder of one credential may do with a listener's pools.
+typedef struct kvferry_permission {
+  size_t struct_size;
+  const char* credential;    // name of a token, or common name of a certificate; NULL: any other
+  const char* const* pools;  // `pool_count` names; 0: all pools
+  size_t pool_count;
+  uint32_t no_read;
+  uint32_t no_write;  // else it may push into pools that are writable
+} kvferry_permission;
+
 typedef struct kvferry_listen_options {
   size_t struct_size;
   const char* ip;  // NULL: "127.0.0.1"
   // Path of the Unix socket that peers of this host meet on; required. Created with mode 0600; a
   // directory of your own keeps others from taking the name.
   const char* socket_path;
-  uint32_t port;      // 0: any free one, see kvferry_node_port
-  uint32_t no_tcp;    // 1: the Unix socket only
-  uint32_t insecure;  // 1: an address beyond loopback is meant
+  // `permission_count` of them; 0: every credential may do everything.
+  const kvferry_permission* const* permissions;
+  size_t permission_count;
+  uint32_t port;    // 0: any free one, see kvferry_node_port
+  uint32_t no_tcp;  // 1: the Unix socket only
+  // Peers of other hosts are let in by the node's credentials. 1: let in anyone who reaches the
+  // port, unencrypted. An address beyond loopback needs one or the other.
+  uint32_t insecure;
   uint32_t reserved;
 } kvferry_listen_options;
 
-// RESOURCE: port or socket in use; REFUSED: beyond loopback without `insecure`; INVALID_ARGUMENT.
+// RESOURCE: port or socket in use; REFUSED: beyond loopback without credentials or `insecure`;
+// INVALID_ARGUMENT.
 KVFERRY_API kvferry_code kvferry_node_listen(kvferry_node* node,
                                              const kvferry_listen_options* options,
                                              kvferry_error** error);
 // The port listened on; 0: not on TCP.
 KVFERRY_API kvferry_code kvferry_node_port(const kvferry_node* node, uint16_t* port,
                                            kvferry_error** error);
-// To "host:port", "[v6]:port" or "unix:/path". UNREACHABLE; REFUSED, where pools of the same name
-// differ, with the table; DEADLINE after timeout_ns (at least 0).
+
+typedef struct kvferry_connect_options {
+  size_t struct_size;
+  int64_t timeout_ns;  // 0: 5 seconds
+  // The name or address that the server's certificate must be for; NULL: what `address` says.
+  const char* server_name;
+  // 1: connect to a peer on another host that demands no credential, unencrypted: whoever is on the
+  // way can read and change every block.
+  uint32_t insecure;
+  uint32_t reserved;
+} kvferry_connect_options;
+
+// To "host:port", "[v6]:port" or "unix:/path". `options` may be NULL. UNREACHABLE; REFUSED, where
+// pools of the same name differ, with the table, or a credential does not satisfy the other side;
+// DEADLINE after the timeout.
 KVFERRY_API kvferry_code kvferry_node_connect(kvferry_node* node, const char* address,
-                                              int64_t timeout_ns, kvferry_peer** peer,
-                                              kvferry_error** error);
+                                              const kvferry_connect_options* options,
+                                              kvferry_peer** peer, kvferry_error** error);
 // How many peers are connected, and handles for the first `capacity` of them, each to be freed.
 // `peers` may be NULL where capacity is 0.
 KVFERRY_API kvferry_code kvferry_node_peers(const kvferry_node* node, kvferry_peer** peers,

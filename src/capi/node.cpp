@@ -24,12 +24,24 @@ kvferry_event describe(const PeerEvent& event) {
           .direction = static_cast<std::int32_t>(event.direction)};
 }
 
+Credentials to_credentials(const kvferry_credentials* credentials) {
+  const kvferry_credentials given = read_options(credentials, "credentials");
+  check_reserved(given.reserved, "credentials");
+  return {.token_file = text_or(given.token_file, ""),
+          .certificate = text_or(given.certificate, ""),
+          .key = text_or(given.key, ""),
+          .authority = text_or(given.authority, ""),
+          .plain_data = given.plain_data != 0};
+}
+
 NodeOptions to_node_options(const kvferry_node_options* options) {
   const kvferry_node_options given = read_options(options, "node_options");
   NodeOptions to;
   to.name = text_or(given.name, "");
   to.copy_threads = given.copy_threads;
   if (given.max_peers != 0) to.max_peers = given.max_peers;
+  to.credentials = to_credentials(given.credentials);
+  if (given.peer_silence_ns != 0) to.peer_silence = to_timeout_ms(given.peer_silence_ns);
   if (given.log != nullptr)
     to.log = [log = given.log, user = given.user](LogLevel level, std::string_view text) {
       log(user, static_cast<std::int32_t>(level), std::string(text).c_str());
@@ -39,6 +51,28 @@ NodeOptions to_node_options(const kvferry_node_options* options) {
       const kvferry_event told = describe(event);
       on_event(user, &told);
     };
+  return to;
+}
+
+Permission to_permission(const kvferry_permission* permission) {
+  const kvferry_permission given = read_sized(need(permission, "permission"), "permission");
+  if (given.pools == nullptr && given.pool_count > 0) refuse("permission: pools is NULL");
+  Permission to;
+  to.credential = text_or(given.credential, to.credential.c_str());
+  to.read = given.no_read == 0;
+  to.write = given.no_write == 0;
+  for (std::size_t i = 0; i < given.pool_count; ++i)
+    to.pools.emplace_back(&need(given.pools[i], "permission: a pool's name"));
+  return to;
+}
+
+ConnectOptions to_connect_options(const kvferry_connect_options* options) {
+  const kvferry_connect_options given = read_options(options, "connect_options");
+  check_reserved(given.reserved, "connect_options");
+  ConnectOptions to;
+  if (given.timeout_ns != 0) to.timeout = to_timeout_ms(given.timeout_ns);
+  to.insecure = given.insecure != 0;
+  to.server_name = text_or(given.server_name, "");
   return to;
 }
 
@@ -53,6 +87,9 @@ ListenOptions to_listen_options(const kvferry_listen_options* options) {
   to.tcp = given.no_tcp == 0;
   to.socket_path = text_or(given.socket_path, "");
   to.insecure = given.insecure != 0;
+  if (given.permissions == nullptr && given.permission_count > 0) refuse("permissions is NULL");
+  for (std::size_t i = 0; i < given.permission_count; ++i)
+    to.permissions.push_back(to_permission(given.permissions[i]));
   return to;
 }
 
@@ -117,11 +154,12 @@ kvferry_code kvferry_node_port(const kvferry_node* node, uint16_t* port, kvferry
   return produce(port, "port", error, [&] { return need(node, "node").node.port(); });
 }
 
-kvferry_code kvferry_node_connect(kvferry_node* node, const char* address, int64_t timeout_ns,
-                                  kvferry_peer** peer, kvferry_error** error) {
+kvferry_code kvferry_node_connect(kvferry_node* node, const char* address,
+                                  const kvferry_connect_options* options, kvferry_peer** peer,
+                                  kvferry_error** error) {
   return produce(peer, "peer", error, [&] {
-    return make<kvferry_peer>(
-        need(node, "node").node.connect(&need(address, "address"), to_timeout_ms(timeout_ns)));
+    const std::string_view to = &need(address, "address");
+    return make<kvferry_peer>(need(node, "node").node.connect(to, to_connect_options(options)));
   });
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 extern int checks_failed;
+extern const char* directory;  // for sockets and files
 
 #define CHECK(condition)                                                      \
   do {                                                                        \

@@ -20,7 +20,7 @@ static void null_results(two_nodes* n) {
   NULL_FAILS(kvferry_node_create(NULL, NULL, &error));
   NULL_FAILS(kvferry_node_listen(n->us, NULL, &error));
   NULL_FAILS(kvferry_node_port(n->us, NULL, &error));
-  NULL_FAILS(kvferry_node_connect(n->us, "unix:/x", 0, NULL, &error));
+  NULL_FAILS(kvferry_node_connect(n->us, "unix:/x", NULL, NULL, &error));
   NULL_FAILS(kvferry_node_peers(n->us, NULL, 0, NULL, &error));
   NULL_FAILS(kvferry_node_event_fd(n->us, NULL, &error));
   NULL_FAILS(kvferry_node_next_completion(n->us, NULL, &error));
@@ -69,8 +69,8 @@ static void null_handles(two_nodes* n) {
   NULL_FAILS(kvferry_node_add(n->us, NULL, &error));
   NULL_FAILS(kvferry_node_listen(NULL, NULL, &error));
   NULL_FAILS(kvferry_node_port(NULL, &port, &error));
-  NULL_FAILS(kvferry_node_connect(NULL, "unix:/x", 0, &peer, &error));
-  NULL_FAILS(kvferry_node_connect(n->us, NULL, 0, &peer, &error));
+  NULL_FAILS(kvferry_node_connect(NULL, "unix:/x", NULL, &peer, &error));
+  NULL_FAILS(kvferry_node_connect(n->us, NULL, NULL, &peer, &error));
   NULL_FAILS(kvferry_node_peers(NULL, NULL, 0, &count, &error));
   NULL_FAILS(kvferry_node_event_fd(NULL, &fd, &error));
   CHECK(fd == -1);

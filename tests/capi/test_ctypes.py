@@ -61,7 +61,13 @@ class AttachOptions(Sized):
 
 
 class ListenOptions(Sized):
-    _fields_ = [("struct_size", size_t), ("ip", c_text), ("socket_path", c_text)] + [
+    _fields_ = [
+        ("struct_size", size_t),
+        ("ip", c_text),
+        ("socket_path", c_text),
+        ("permissions", ctypes.c_void_p),
+        ("permission_count", size_t),
+    ] + [
         (name, u32) for name in ("port", "no_tcp", "insecure", "reserved")
     ]
 
@@ -178,7 +184,7 @@ def two(kvferry, tmp_path):
     kvferry.node_listen(nodes[0], ctypes.byref(ListenOptions(socket_path=socket)))
     port = ctypes.c_uint16()
     kvferry.node_port(nodes[0], ctypes.byref(port))
-    peer = kvferry.make("node_connect", nodes[1], f"127.0.0.1:{port.value}".encode(), i64(5 * 10**9))
+    peer = kvferry.make("node_connect", nodes[1], f"127.0.0.1:{port.value}".encode(), None)
     yield pools, nodes, peer
     kvferry.free("peer", peer)
     for node, pool in zip(nodes, pools, strict=True):
@@ -208,7 +214,7 @@ def test_errors_have_codes_and_messages(kvferry):
     assert caught.value.code == 2
     node = kvferry.make("node_create", None)
     with pytest.raises(Failed, match="/nonexistent") as caught:
-        kvferry.make("node_connect", node, b"unix:/nonexistent/socket", i64(10**9))
+        kvferry.make("node_connect", node, b"unix:/nonexistent/socket", None)
     assert caught.value.code == 3
     kvferry.free("node", node)
 
