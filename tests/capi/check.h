@@ -66,5 +66,6 @@ void free_two(two_nodes* nodes);
 void test_values(void);
 void test_pools(void);
 void test_nodes(void);
+void test_reaching(void);
 void test_null(void);
 void test_any_order(void);

@@ -71,6 +71,7 @@ int main(int argc, char** argv) {
   test_values();
   test_pools();
   test_nodes();
+  test_reaching();
   test_null();
   test_any_order();
   printf("kvferry %s: %s\n", kvferry_build(), checks_failed == 0 ? "ok" : "FAILED");
