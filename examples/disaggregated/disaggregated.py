@@ -94,10 +94,7 @@ def machine(options: argparse.Namespace) -> dict[str, Any]:
     import torch
     import transformers
 
-    names = [
-        torch.cuda.get_device_name(d) if d != "cpu" else platform.processor() or "CPU"
-        for d in options.devices
-    ]
+    names = [torch.cuda.get_device_name(d) if d != "cpu" else platform.processor() or "CPU" for d in options.devices]
     return {
         "kvferry": kvferry.__version__, "torch": torch.__version__, "transformers": transformers.__version__,
         "python": platform.python_version(), "prefill": [options.devices[0], names[0]],

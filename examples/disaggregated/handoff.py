@@ -70,13 +70,9 @@ class ByDistributed:
 
     def fetch(self, theirs: Prefilled) -> list[CachedSequence]:
         ours = _room_for(self._model, theirs)
-        ids = torch.tensor(
-            [block for sequence in ours for block in sequence.blocks], device=self._model.device
-        )
+        ids = torch.tensor([block for sequence in ours for block in sequence.blocks], device=self._model.device)
         layers = self._model.layers
-        received = torch.empty(
-            (len(layers), len(ids), *layers[0].shape[1:]), dtype=layers[0].dtype, device=ids.device
-        )
+        received = torch.empty((len(layers), len(ids), *layers[0].shape[1:]), dtype=layers[0].dtype, device=ids.device)
         dist.recv(received, src=0)
         for layer, blocks in zip(layers, received, strict=True):
             layer[ids] = blocks

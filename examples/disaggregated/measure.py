@@ -122,9 +122,7 @@ def time_to_first_token(
     return {name: summary(of_way) for name, of_way in samples.items()}
 
 
-def same_tokens(
-    model: Model, requests: Requests, way: ByKvferry, prompts: Prompts, count: int
-) -> dict[str, Any]:
+def same_tokens(model: Model, requests: Requests, way: ByKvferry, prompts: Prompts, count: int) -> dict[str, Any]:
     """Greedy tokens of prompts prefilled there and decoded here; of the same in one process; and with
     transformers' own cache, one prompt at a time. The first two do the same sums and must agree to the bit.
     The third adds in another order, so that in 16-bit numbers two nearly equal logits may change places."""

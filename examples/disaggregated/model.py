@@ -41,9 +41,7 @@ def config_of(name: str) -> Any:
         return MistralConfig(**PRESETS[name], sliding_window=None)
     path = Path(name)
     if not path.exists():
-        raise SystemExit(
-            f"--model {name}: neither one of {', '.join(PRESETS)} nor a config.json or its folder"
-        )
+        raise SystemExit(f"--model {name}: neither one of {', '.join(PRESETS)} nor a config.json or its folder")
     config = AutoConfig.from_pretrained(path)
     return getattr(config, "text_config", config)
 
@@ -89,9 +87,7 @@ class Model:
     def prefill(self, prompts: Sequence[Sequence[int]]) -> tuple[list[CachedSequence], list[int]]:
         """Each prompt's cache, and its first token."""
         sequences = [CachedSequence([]) for _ in prompts]
-        firsts = [
-            self._forward([prompt], [sequence]) for prompt, sequence in zip(prompts, sequences, strict=True)
-        ]
+        firsts = [self._forward([prompt], [sequence]) for prompt, sequence in zip(prompts, sequences, strict=True)]
         return sequences, torch.cat(firsts).tolist()
 
     def step(self, sequences: Sequence[CachedSequence], tokens: Sequence[int]) -> list[int]:

@@ -50,9 +50,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         help="lengths of single prompts to measure too; auto: 128,512 on the CPU, 1024,8192 on GPUs",
     )
     parser.add_argument("--block-tokens", type=int, default=16, help="tokens of a block")
-    parser.add_argument(
-        "--repetitions", type=int, default=7, help="measurements of each way, after two to warm up"
-    )
+    parser.add_argument("--repetitions", type=int, default=7, help="measurements of each way, after two to warm up")
     parser.add_argument("--no-distributed", action="store_true", help="leave torch.distributed out")
     parser.add_argument("--seed", type=int, default=0, help="of weights, prompts and the order of the blocks")
     parser.add_argument("--json", metavar="FILE", help="write the results to this file as well")
@@ -60,9 +58,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     for name in ("prompts", "new_tokens", "block_tokens", "repetitions"):
         if getattr(options, name) < 1:
             parser.error(f"--{name.replace('_', '-')} {getattr(options, name)}: it is at least 1")
-    missing = [
-        name for name in ("torch", "transformers", "kvferry") if importlib.util.find_spec(name) is None
-    ]
+    missing = [name for name in ("torch", "transformers", "kvferry") if importlib.util.find_spec(name) is None]
     if missing:
         parser.exit(2, f"disaggregated.py needs {', '.join(missing)}: pip install {' '.join(missing)}\n")
     return settle(parser, options)

@@ -20,9 +20,7 @@ class BlockAllocator:
 
     def take(self, count: int) -> list[int]:
         if count > len(self._free):
-            raise RuntimeError(
-                f"{count} blocks are needed and {len(self._free)} are free: a larger pool, please"
-            )
+            raise RuntimeError(f"{count} blocks are needed and {len(self._free)} are free: a larger pool, please")
         taken, self._free = self._free[:count], self._free[count:]
         return taken
 
@@ -75,19 +73,14 @@ class PagedCache(DynamicCache):
         self._to_slot = self._tensor([p % size for ps in positions for p in ps])
         # Shorter sequences repeat their first block: what lies there is masked, but must be numbers.
         longest = max(len(s.blocks) for s in self._sequences)
-        self._table = self._tensor(
-            [s.blocks + s.blocks[:1] * (longest - len(s.blocks)) for s in self._sequences]
-        )
+        self._table = self._tensor([s.blocks + s.blocks[:1] * (longest - len(s.blocks)) for s in self._sequences])
         self._lengths = self._tensor([s.length + tokens for s in self._sequences])
 
     def mask(self, dtype: torch.dtype) -> torch.Tensor | None:
         """What attention may see: of a batch, each its own; of a prompt, what came before (None)."""
         if self._is_prefill:
             return None
-        seen = (
-            torch.arange(self._table.shape[1] * self._block_tokens, device=self._device)
-            < self._lengths[:, None]
-        )
+        seen = torch.arange(self._table.shape[1] * self._block_tokens, device=self._device) < self._lengths[:, None]
         mask = torch.zeros(seen.shape, dtype=dtype, device=self._device)
         return mask.masked_fill_(~seen, torch.finfo(dtype).min)[:, None, None, :]
 

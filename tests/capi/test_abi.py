@@ -23,9 +23,7 @@ def without_comments():
 
 def calls(text):
     """The prototypes, each on one line."""
-    return [
-        " ".join(call.split()) for call in re.findall(r"^KVFERRY_API ([^;{}]+\([^;]*\));", text, re.MULTILINE)
-    ]
+    return [" ".join(call.split()) for call in re.findall(r"^KVFERRY_API ([^;{}]+\([^;]*\));", text, re.MULTILINE)]
 
 
 def structs(text):
@@ -81,9 +79,7 @@ def test_structs_have_no_room_between_fields(tmp_path):
 
 
 def test_the_library_shows_these_calls_and_no_others():
-    shown = subprocess.run(
-        ["nm", "-D", "--defined-only", LIBRARY], check=True, capture_output=True, text=True
-    ).stdout
+    shown = subprocess.run(["nm", "-D", "--defined-only", LIBRARY], check=True, capture_output=True, text=True).stdout
     names = {line.split()[-1] for line in shown.splitlines()}
     declared = {re.search(r"(\w+)\(", call).group(1) for call in calls(without_comments())}
     assert {name for name in names if name.startswith("kvferry")} == declared

@@ -67,9 +67,7 @@ class ListenOptions(Sized):
         ("socket_path", c_text),
         ("permissions", ctypes.c_void_p),
         ("permission_count", size_t),
-    ] + [
-        (name, u32) for name in ("port", "no_tcp", "insecure", "reserved")
-    ]
+    ] + [(name, u32) for name in ("port", "no_tcp", "insecure", "reserved")]
 
 
 class TransferOptions(Sized):
@@ -173,9 +171,7 @@ def two(kvferry, tmp_path):
     pools, nodes = [], []
     for fill in (0x5A, 0):
         options = PoolOptions(writable=1)
-        pools.append(
-            kvferry.make("pool_allocate", i32(HOST), ctypes.byref(shape), u32(8), ctypes.byref(options))
-        )
+        pools.append(kvferry.make("pool_allocate", i32(HOST), ctypes.byref(shape), u32(8), ctypes.byref(options)))
         for layer in range(3):
             ctypes.memset(address(kvferry, pools[-1], layer), fill, BYTES)
         nodes.append(kvferry.make("node_create", None))

@@ -27,9 +27,7 @@ def compile_and_run(source, directory):
         "program",
     ]
     subprocess.run([*command, f"-Wl,-rpath,{os.path.dirname(LIBRARY)}"], check=True, cwd=directory)
-    return subprocess.run(
-        ["./program"], check=True, cwd=directory, capture_output=True, text=True, timeout=60
-    ).stdout
+    return subprocess.run(["./program"], check=True, cwd=directory, capture_output=True, text=True, timeout=60).stdout
 
 
 @pytest.mark.parametrize("program", re.findall(r"```c\n(.*?)```", PAGE, re.DOTALL))
