@@ -1,5 +1,4 @@
 // What an array that speaks DLPack says of itself.
-#include <nanobind/ndarray.h>
 
 #include <cstdint>
 

@@ -1,10 +1,5 @@
 #pragma once
 
-#include <nanobind/nanobind.h>
-#include <nanobind/stl/string.h>
-#include <nanobind/stl/string_view.h>
-#include <nanobind/stl/tuple.h>
-
 #include <chrono>
 #include <cmath>
 #include <cstdint>
@@ -16,10 +11,9 @@
 #include "kvferry/pool.hpp"
 #include "kvferry/shape.hpp"
 #include "kvferry/transfer.hpp"
+#include "nanobind.hpp"
 
 namespace kvferry::python {
-
-namespace nb = nanobind;
 
 // The module kvferry._core, one function for each part of it. It mirrors the C++ API one to one and
 // takes what the Python layer above has put into shape; users see only that layer.

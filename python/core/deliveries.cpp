@@ -1,8 +1,5 @@
 #include "deliveries.hpp"
 
-#include <nanobind/stl/string.h>
-#include <nanobind/stl/string_view.h>
-
 #include <new>
 
 #include "gil.hpp"
@@ -101,7 +98,7 @@ std::shared_ptr<void> keep(nb::object object) {
   const auto drop = [](void* kept) {
     auto* const dropped = static_cast<PyObject*>(kept);
     // Here and now where that is safe: whoever drops a pool expects its memory back.
-    if (gil_let_go > 0) {
+    if (gil_let_go > 0 && !gil_is_gone()) {
       const nb::gil_scoped_acquire acquire;
       Py_DECREF(dropped);
     } else {
@@ -120,6 +117,7 @@ void bind_deliveries(nb::module_& m) {
   });
   m.def("dropped_deliveries", [] { return Deliveries::instance().take_dropped(); });
   m.def("stop_deliveries", [] { Deliveries::instance().stop(); });
+  m.def("keep_gil_for_the_end", &keep_gil_for_the_end);
 }
 
 }  // namespace kvferry::python

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <nanobind/nanobind.h>
-
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -12,10 +10,9 @@
 #include <vector>
 
 #include "kvferry/node.hpp"
+#include "nanobind.hpp"
 
 namespace kvferry::python {
-
-namespace nb = nanobind;
 
 // What the library's own threads have to say to Python, and the references that they drop. Those
 // threads never take the GIL: a thread of Python's waits here and takes what has come. Thread-safe.

@@ -1,10 +1,8 @@
 #pragma once
 
-#include <nanobind/nanobind.h>
+#include "nanobind.hpp"
 
 namespace kvferry::python {
-
-namespace nb = nanobind;
 
 // kvferry::Error becomes the exception class that Python has registered for its code.
 void bind_errors(nb::module_& m);

@@ -1,29 +1,42 @@
 #pragma once
 
-#include <nanobind/nanobind.h>
-
 #include <atomic>
 #include <memory>
 #include <utility>
 
-namespace kvferry::python {
+#include "nanobind.hpp"
 
-namespace nb = nanobind;
+namespace kvferry::python {
 
 // How many times this thread, which came from Python, has let go of the GIL in without_gil().
 inline thread_local int gil_let_go = 0;
 
+// Lets go of the GIL and takes it again. Not nb::gil_scoped_release: where the interpreter ends
+// meanwhile, CPython before 3.14 ends the thread that asks for the GIL by unwinding its stack,
+// which no destructor survives. Such a thread, a daemon's, sleeps here instead until the process is
+// gone.
+class WithoutGil {
+ public:
+  WithoutGil() noexcept : state_(PyEval_SaveThread()) { ++gil_let_go; }
+  ~WithoutGil();
+  WithoutGil(const WithoutGil&) = delete;
+  WithoutGil& operator=(const WithoutGil&) = delete;
+
+ private:
+  PyThreadState* state_;
+};
+
+// Whether this thread must not ask for the GIL any more.
+bool gil_is_gone() noexcept;
+// The interpreter is about to end: from now on only this thread asks for the GIL. Returns when
+// those have it that asked before. Requires: the GIL, and that no other thread starts or waits for
+// Python but daemons.
+void keep_gil_for_the_end();
+
 // Runs f without the GIL: everything that may block or take long. Requires: the GIL is held.
 template <typename F>
 decltype(auto) without_gil(F&& f) {
-  struct Mark {
-    Mark() noexcept { ++gil_let_go; }
-    ~Mark() { --gil_let_go; }
-    Mark(const Mark&) = delete;
-    Mark& operator=(const Mark&) = delete;
-  };
-  const nb::gil_scoped_release release;
-  const Mark mark;
+  const WithoutGil released;
   return std::forward<F>(f)();
 }
 

@@ -75,7 +75,7 @@ void Ids::take_sequence(nb::handle object) {
     }
     int overflow = 0;
     const long long id = PyLong_AsLongLongAndOverflow(index.ptr(), &overflow);
-    if (overflow != 0) refuse_id(name_, i, nb::cast<std::string>(nb::str(index)));
+    if (overflow != 0) refuse_id(name_, i, nb::str(index).c_str());
     push(id, i);
   }
 }

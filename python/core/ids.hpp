@@ -1,16 +1,13 @@
 #pragma once
 
-#include <nanobind/nanobind.h>
-#include <nanobind/ndarray.h>
-
 #include <cstdint>
 #include <span>
 #include <string_view>
 #include <vector>
 
-namespace kvferry::python {
+#include "nanobind.hpp"
 
-namespace nb = nanobind;
+namespace kvferry::python {
 
 // Block ids as a caller gives them: a list, tuple or range of ints, or a one-dimensional array of
 // any integer type by the buffer protocol or DLPack. Holds the array until it goes.

@@ -1,12 +1,10 @@
 // kvferry._core: the C++ API as the Python package uses it. See python/kvferry for what users see.
-#include <nanobind/nanobind.h>
-#include <nanobind/stl/string_view.h>
-
 #include "bindings.hpp"
 #include "deliveries.hpp"
 #include "errors.hpp"
 #include "gil.hpp"
 #include "kvferry/version.hpp"
+#include "nanobind.hpp"
 
 NB_MODULE(_core, m) {
   using namespace kvferry::python;

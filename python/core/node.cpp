@@ -1,6 +1,5 @@
 #include "kvferry/node.hpp"
 
-#include <nanobind/stl/pair.h>
 #include <poll.h>
 
 #include <future>

@@ -1,7 +1,5 @@
 #include "peer.hpp"
 
-#include <nanobind/stl/optional.h>
-
 #include "bindings.hpp"
 #include "ids.hpp"
 
@@ -90,6 +88,9 @@ void bind_peer(nb::module_& m) {
         nb::arg("notice").none() = nb::none(), nb::arg("remote_pool") = "",
         nb::arg("path") = "auto", nb::arg("allow_slow") = false, nb::arg("copy") = "auto",
         nb::arg("max_sms") = 0);
+  // Whatever is given as ids: Ids says what is wrong with it.
+  const auto remote = nb::arg("remote_ids").none(), local = nb::arg("local_ids").none();
+  const auto in = nb::arg("pool"), with = nb::arg("options");
   nb::class_<PyPeer>(m, "Peer")
       .def_prop_ro("name", [](const PyPeer& p) { return p->name(); })
       .def_prop_ro("alive", [](const PyPeer& p) { return p->alive(); })
@@ -101,10 +102,10 @@ void bind_peer(nb::module_& m) {
              const Pool here = pool_from_python(pool);
              without_gil([&] { p->prepare(here, options); });
            })
-      .def("pull", &post<&Peer::pull>)
-      .def("push", &post<&Peer::push>)
-      .def("prepare_pull", &prepare<&Peer::prepare_pull>)
-      .def("prepare_push", &prepare<&Peer::prepare_push>);
+      .def("pull", &post<&Peer::pull>, in, remote, local, with)
+      .def("push", &post<&Peer::push>, in, remote, local, with)
+      .def("prepare_pull", &prepare<&Peer::prepare_pull>, in, remote, local, with)
+      .def("prepare_push", &prepare<&Peer::prepare_push>, in, remote, local, with);
 }
 
 }  // namespace kvferry::python

@@ -1,10 +1,5 @@
 #include "kvferry/pool.hpp"
 
-#include <nanobind/ndarray.h>
-#include <nanobind/stl/optional.h>
-#include <nanobind/stl/pair.h>
-#include <nanobind/stl/vector.h>
-
 #include "bindings.hpp"
 #include "deliveries.hpp"
 #include "gil.hpp"

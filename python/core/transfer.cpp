@@ -1,7 +1,5 @@
 #include "kvferry/transfer.hpp"
 
-#include <nanobind/stl/optional.h>
-
 #include <algorithm>
 
 #include "bindings.hpp"

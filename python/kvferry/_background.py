@@ -85,6 +85,7 @@ def _at_exit() -> None:
     _core.stop_deliveries()
     if _thread is not None:
         _thread.join(timeout=5)
+    _core.keep_gil_for_the_end()
 
 
 def _after_fork_in_child() -> None:

@@ -141,6 +141,9 @@ def _read(array: Array, shape: CacheShape, *, layers: bool, kv: bool, layout: st
         wanted["kv"] = 2
     names = _parse(layout)
     options = [_named(array, names, wanted, shape)] if names else _possible(array, wanted, shape)
+    if not options and kv:
+        # Keys and values may be one dimension with others: a flat block.
+        options = _possible(array, {name: size for name, size in wanted.items() if name != "kv"}, shape)
     return _choose(array, options, wanted, shape, layout), held
 
 
@@ -250,7 +253,7 @@ def _rows(dims: Sequence[Dim], shape: CacheShape, layout: str) -> _Found | str:
         layer_stride=outer.get("layers", 0),
         block_stride=outer.get("blocks", row),
         kv_stride=0 if joint or not kv else kv[0].stride,
-        order=_order([*inner, *kv] if joint else inner, shape, layout),
+        order=_order([*inner, *kv] if joint else inner, row, shape, layout),
         text=" ".join(dict.fromkeys(text.split(" "))) if "..." in text else text,
     )
 
@@ -264,10 +267,10 @@ def _dense(dims: Iterable[Dim]) -> bool:
     return True
 
 
-def _order(dims: Iterable[Dim], shape: CacheShape, layout: str) -> tuple[str, ...]:
+def _order(dims: Iterable[Dim], row: int, shape: CacheShape, layout: str) -> tuple[str, ...]:
     """The names of a block's dimensions as they lie in memory, slowest first; () where sizes do not tell."""
     in_memory = sorted((dim for dim in dims if dim.name != "byte"), key=lambda d: d.stride, reverse=True)
-    joint = any(dim.name == "kv" for dim in in_memory)
+    joint = shape.kv == 2 and row == shape.block_bytes
     sizes = {"tokens": shape.block_tokens, "heads": shape.kv_heads, "dim": shape.head_dim}
     if joint:
         sizes["kv"] = 2

@@ -6,9 +6,9 @@ import sys
 
 import numpy
 import pytest
-import serving
 
 import kvferry
+import serving
 
 TIMEOUT_S = 60
 
@@ -73,10 +73,18 @@ def node():
         yield node
 
 
+@pytest.fixture(scope="session")
+def shared_server(spawn):
+    """64 small blocks, filled, for tests that change nothing there."""
+    server = Server(spawn, {})
+    yield server
+    server.end()
+
+
 @pytest.fixture
-def pair(serve, node):
-    """A server of 64 small blocks, filled, a pool of 64 here, and the connection between them."""
-    server = serve()
+def pair(shared_server, node):
+    """The shared server, a pool of 64 blocks here, and the connection between them."""
+    server = shared_server
     pool = kvferry.Pool.allocate(serving.SHAPE, 64)
     node.add(pool)
     return server, pool, node.connect(server.address)

@@ -15,11 +15,34 @@ def row(shape, layer, block):
     return numpy.random.default_rng([layer, block]).integers(0, 256, shape.block_bytes, dtype=numpy.uint8)
 
 
+def rows(shape, layer, blocks):
+    """The rows of all blocks of a layer: (blocks, bytes)."""
+    return numpy.stack([row(shape, layer, block) for block in range(blocks)])
+
+
 def fill(pool):
     for layer in range(pool.shape.layers):
-        rows = numpy.asarray(pool.layer(layer, raw=True))
-        for block in range(pool.blocks):
-            rows[block] = row(pool.shape, layer, block)
+        write(pool, layer, rows(pool.shape, layer, pool.blocks))
+
+
+def write(pool, layer, values):
+    """Sets a layer's bytes, wherever they are, and returns when they are there."""
+    if pool.device == "cpu":
+        numpy.asarray(pool.layer(layer, raw=True))[:] = values
+        return
+    import torch
+
+    torch.from_dlpack(pool.layer(layer, raw=True)).copy_(torch.from_numpy(values))
+    torch.cuda.synchronize(pool.device)
+
+
+def read(pool, layer):
+    """A copy of a layer's bytes on the host: (blocks, bytes)."""
+    if pool.device == "cpu":
+        return numpy.asarray(pool.layer(layer, raw=True)).copy()
+    import torch
+
+    return torch.from_dlpack(pool.layer(layer, raw=True)).cpu().numpy()
 
 
 class Owner:
@@ -33,7 +56,7 @@ class Owner:
         self.address = self.node.listen(port=0)
 
     def bytes_of(self, layer, block):
-        return numpy.asarray(self.pool.layer(layer, raw=True))[block].tobytes()
+        return read(self.pool, layer)[block].tobytes()
 
     def notice(self, timeout=10):
         notice = self.node.next_notice(timeout)
@@ -44,6 +67,9 @@ class Owner:
         while len(found := [e for e in self.events if e.kind == kind]) < count and time.monotonic() < until:
             time.sleep(0.01)
         return found
+
+    def layer_bytes(self, layer):
+        return read(self.pool, layer)
 
     def revoke(self):
         self.pool.revoke(timeout=5)

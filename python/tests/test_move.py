@@ -2,9 +2,9 @@
 
 import numpy
 import pytest
-import serving
 
 import kvferry
+import serving
 
 
 def test_pull(pair, check):
@@ -100,7 +100,8 @@ def test_a_deadline_that_has_passed(pair, check):
     transfer = peer.pull(range(64), range(64), deadline=0)
     with pytest.raises(kvferry.DeadlineExceeded, match="deadline"):
         transfer.wait()
-    assert isinstance(pytest.raises(TimeoutError, transfer.wait).value, kvferry.Error)
+    with pytest.raises(TimeoutError):
+        transfer.wait()
     assert transfer.state == "deadline"
     assert transfer.error
     check(pool, [])
@@ -114,13 +115,15 @@ def test_a_closed_peer(pair):
     assert not peer.alive
     with pytest.raises(kvferry.Unreachable):
         peer.pull([1], [1])
-    with pytest.raises(kvferry.Error, match="no longer mapped|closed"):
+    with pytest.raises(kvferry.Error, match=r"no longer mapped|closed"):
         step.post()
     peer.close()
 
 
-def test_a_revoked_pool_is_refused(pair):
-    server, _, peer = pair
+def test_a_revoked_pool_is_refused(serve, node):
+    server = serve()
+    node.add(kvferry.Pool.allocate(serving.SHAPE, 8))
+    peer = node.connect(server.address)
     peer.pull([1], [1]).wait()
     server.ask("revoke")
     with pytest.raises(kvferry.Refused):
