@@ -90,9 +90,10 @@ def two_processes(options: argparse.Namespace, blocks: int) -> Iterator[tuple[Mo
 
 
 def machine(options: argparse.Namespace) -> dict[str, Any]:
-    import kvferry
     import torch
     import transformers
+
+    import kvferry
 
     names = [torch.cuda.get_device_name(d) if d != "cpu" else platform.processor() or "CPU" for d in options.devices]
     return {

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import kvferry
 import torch
 import torch.distributed as dist
 
+import kvferry
 from model import Model
 from paged_cache import CachedSequence
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import kvferry
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache, MistralConfig
 
+import kvferry
 from paged_cache import BlockAllocator, CachedSequence, PagedCache
 
 

@@ -6,9 +6,9 @@ import time
 from multiprocessing.connection import Connection
 from typing import Any
 
-import kvferry
 import torch
 
+import kvferry
 from handoff import ByDistributed, Prefilled, Prompts
 from model import Model
 
