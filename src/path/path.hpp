@@ -19,6 +19,10 @@
 
 namespace kvferry::path {
 
+namespace tcp {
+class DataLink;
+}
+
 // The remote end of a pair, as granted by its owner.
 struct RemoteEnd {
   memory::PoolOffer offer;
@@ -29,6 +33,11 @@ struct RemoteEnd {
   bool same_process = false;
   pid_t pid = 0;   // of the owner, as the kernel says (SO_PEERCRED)
   int pidfd = -1;  // borrowed; -1 where the kernel has none
+  // The streams for data to its owner. Where the owner is on another host there is nothing else:
+  // no regions, no descriptors.
+  std::shared_ptr<tcp::DataLink> data{};
+  bool other_host = false;
+  std::string name{};  // of the pool, for messages
 };
 
 // How a transfer should run.
@@ -38,13 +47,22 @@ struct JobOptions {
   CopyMethod copy = CopyMethod::automatic;
   std::uint32_t max_sms = 0;
   bool prompt = false;  // somebody is to be told of the end who does not wait for it
+  // For paths that need the owner's help:
+  LayerRange layers{};
+  std::optional<std::chrono::steady_clock::time_point> deadline{};
+  unsigned streams = 0;  // 0: the path's own choice
+  bool checksum = false;
+  std::uint64_t bytes_per_s = 0;  // 0: no limit
 };
 
 struct JobResult {
   bool moved_all = false;  // every byte landed
   bool aborted = false;    // abort() came in time to stop something
   std::string error;       // the copy itself failed
-  double move_s = 0;       // posted to quiet, as well as the path can tell
+  // Why; unreachable where the peer, or what leads to it, is gone.
+  ErrorCode code = ErrorCode::failed;
+  std::optional<std::uint64_t> landed{};  // bytes known to have landed, where it did not end well
+  double move_s = 0;                      // posted to quiet, as well as the path can tell
 };
 
 // Told when a job has become quiet: exactly once, from any thread, a CUDA callback included. Must

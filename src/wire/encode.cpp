@@ -46,6 +46,10 @@ Denied tidied(Denied m) {
   m.message = printable(m.message);
   return m;
 }
+MoveEnd tidied(MoveEnd m) {
+  m.message = printable(m.message);
+  return m;
+}
 Goodbye tidied(Goodbye m) {
   m.reason = printable(m.reason);
   return m;
@@ -204,6 +208,37 @@ Offset<fb::Unmapped> pack_body(Builder& b, const Unmapped& m) {
 }
 Offset<fb::Goodbye> pack_body(Builder& b, const Goodbye& m) {
   return fb::CreateGoodbye(b, b.CreateString(m.reason));
+}
+
+std::vector<fb::IdRun> pack_runs(const std::vector<IdRun>& runs) {
+  std::vector<fb::IdRun> out;
+  out.reserve(runs.size());
+  for (const IdRun& run : runs) out.emplace_back(run.first, run.count);
+  return out;
+}
+
+Offset<fb::MoveRequest> pack_body(Builder& b, const MoveRequest& m) {
+  const auto runs = b.CreateVectorOfStructs(pack_runs(m.runs));
+  return fb::CreateMoveRequest(b, m.request, m.pool, m.generation,
+                               static_cast<fb::Direction>(m.direction), m.first_layer, m.layers,
+                               m.bytes, m.chunk_bytes, m.checked, m.max_streams, m.bytes_per_s,
+                               m.time_left_us, m.runs_total, runs);
+}
+Offset<fb::MoveRuns> pack_body(Builder& b, const MoveRuns& m) {
+  return fb::CreateMoveRuns(b, m.request, b.CreateVectorOfStructs(pack_runs(m.runs)));
+}
+Offset<fb::MoveReady> pack_body(Builder& b, const MoveReady& m) {
+  return fb::CreateMoveReady(b, m.request);
+}
+Offset<fb::MoveCancel> pack_body(Builder& b, const MoveCancel& m) {
+  return fb::CreateMoveCancel(b, m.request);
+}
+Offset<fb::MoveEnd> pack_body(Builder& b, const MoveEnd& m) {
+  const auto code = m.failure ? to_code(*m.failure) : fb::Code::none;
+  return fb::CreateMoveEnd(b, m.request, code, b.CreateString(m.message), m.bytes);
+}
+Offset<fb::WantStreams> pack_body(Builder& b, const WantStreams& m) {
+  return fb::CreateWantStreams(b, m.count, b.CreateString(m.congestion));
 }
 
 template <typename Table>

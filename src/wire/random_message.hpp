@@ -31,7 +31,15 @@ class RandomMessage {
       case 7: return served();
       case 8: return Revoke{number(), 1 + below(1000)};
       case 9: return Unmapped{number(), 1 + below(1000)};
-      default: return Goodbye{text(100)};
+      case 10: return Goodbye{text(100)};
+      case 11: return move_request();
+      case 12: return MoveRuns{number(), runs()};
+      case 13: return MoveReady{number()};
+      case 14: return MoveCancel{number()};
+      case 15: return move_end();
+      default:
+        return WantStreams{static_cast<std::uint32_t>(1 + below(kMaxStreams)),
+                           coin() ? name() : std::string()};
     }
   }
 
@@ -136,6 +144,42 @@ class RandomMessage {
     Refusal m{code(), text(300), {}};
     for (std::size_t i = below(7); i > 0; --i)
       m.fields.push_back({text(20), text(kMaxTagBytes), text(kMaxTagBytes)});
+    return m;
+  }
+
+  std::vector<IdRun> runs() {
+    std::vector<IdRun> out(1 + below(50));
+    for (IdRun& run : out)
+      run = {static_cast<std::uint32_t>(below(1u << 30)),
+             static_cast<std::uint32_t>(1 + below(99))};
+    return out;
+  }
+
+  MoveRequest move_request() {
+    MoveRequest m;
+    m.request = number();
+    m.pool = number();
+    m.generation = 1 + below(1000);
+    m.direction = coin() ? Direction::push : Direction::pull;
+    m.first_layer = static_cast<std::uint32_t>(below(100));
+    m.layers = static_cast<std::uint32_t>(1 + below(100));
+    m.bytes = 1 + below(kMaxPoolBytes);
+    m.chunk_bytes =
+        static_cast<std::uint32_t>(kMinChunkBytes + below(kMaxChunkBytes - kMinChunkBytes + 1));
+    m.checked = coin();
+    m.max_streams = static_cast<std::uint32_t>(below(kMaxStreams + 1));
+    m.bytes_per_s = coin() ? 0 : engine_();
+    m.time_left_us = below(kMaxTimeLeft);
+    m.runs = runs();
+    m.runs_total = static_cast<std::uint32_t>(m.runs.size() + below(1000));
+    return m;
+  }
+
+  MoveEnd move_end() {
+    MoveEnd m{number(), {}, {}, below(kMaxPoolBytes)};
+    if (coin()) return m;
+    m.failure = code();
+    m.message = text(200);
     return m;
   }
 

@@ -5,16 +5,17 @@
 #include <cstdint>
 #include <span>
 
+#include "wire/messages.hpp"
+
 namespace kvferry::path::tcp {
 
 // A data stream carries chunks and nothing else: a header of 32 bytes and `bytes` bytes of a
 // transfer's stream, from `offset` on. docs/tcp.md has the table.
 inline constexpr std::size_t kChunkHeaderBytes = 32;
 inline constexpr std::uint32_t kChunkMagic = 0x4B43564Bu;  // the bytes "KVCK"
-// A transfer is cut into chunks of one size, a multiple of 4 KiB, which its request names; only the
-// last may be shorter.
-inline constexpr std::uint32_t kMinChunkBytes = 64u << 10;
-inline constexpr std::uint32_t kMaxChunkBytes = 4u << 20;
+// A transfer is cut into chunks of one size, which its request names; only the last may be shorter.
+using wire::kMaxChunkBytes;
+using wire::kMinChunkBytes;
 
 struct ChunkHeader {
   std::uint32_t request = 0;

@@ -9,15 +9,11 @@
 #include <vector>
 
 #include "plan/plan.hpp"
+#include "wire/messages.hpp"
 
 namespace kvferry::path::tcp {
 
-// `count` neighbouring blocks, from `first`.
-struct IdRun {
-  std::uint32_t first = 0;
-  std::uint32_t count = 0;
-  friend bool operator==(const IdRun&, const IdRun&) = default;
-};
+using wire::IdRun;
 
 // Where a pool's rows lie: the planes of the layers that move, layer by layer.
 struct RowLayout {
