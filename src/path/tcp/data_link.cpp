@@ -29,13 +29,13 @@ void DataLink::say(wire::Message message) {
 
 // ---- streams ----
 
-void DataLink::adopt(std::unique_ptr<WireSocket> wire, const std::string& congestion,
-                     const wire::Id& epoch) {
-  if (begins_epoch(epoch)) drop_all("the peer opened new data streams", nullptr, false);
+void DataLink::adopt(std::unique_ptr<WireSocket> wire, const Greeting& greeting, bool answer) {
+  if (!enter_epoch(greeting.epoch)) return;
   std::string used =
-      tune_socket(wire->fd(), setup_.congestion.empty() ? congestion : setup_.congestion);
+      tune_socket(wire->fd(), setup_.congestion.empty() ? greeting.congestion : setup_.congestion);
   std::string kind = wire->name();
-  auto stream =
+  WireSocket& socket = *wire;
+  const auto stream =
       std::make_shared<Stream>(setup_.threads->place(), std::move(wire), shared_from_this());
   {
     const std::lock_guard lock(mutex_);
@@ -45,15 +45,22 @@ void DataLink::adopt(std::unique_ptr<WireSocket> wire, const std::string& conges
     wire_used_ = std::move(kind);
     streams_changed_.notify_all();
   }
+  // Before it is answered the requester asks for nothing that would want this stream.
+  if (answer) answer_greeting(socket, greeting);
   stream->start();
   stream->kick();
 }
 
-bool DataLink::begins_epoch(const wire::Id& epoch) {
-  const std::lock_guard lock(mutex_);
-  if (epoch_ == epoch) return false;
-  epoch_ = epoch;
-  return !streams_.empty();
+bool DataLink::enter_epoch(std::uint32_t epoch) {
+  bool old_streams = false;
+  {
+    const std::lock_guard lock(mutex_);
+    if (epoch < epoch_) return false;
+    old_streams = epoch > epoch_ && !streams_.empty();
+    epoch_ = epoch;
+  }
+  if (old_streams) drop_all("the requester opened new data streams", nullptr, false);
+  return true;
 }
 
 void DataLink::streams_opened() {
@@ -81,10 +88,12 @@ unsigned DataLink::ensure_streams(unsigned count, Clock::time_point until) {
                   fmt::format("no data stream could be opened: {}", *opening_failed_));
     if (opening_ == 0) {
       opening_ = count - have;
+      if (have == 0) ++epoch_;
+      const std::uint32_t epoch = epoch_;
       const auto control = setup_.control.lock();
       lock.unlock();
       if (!control) throw Error(ErrorCode::unreachable, "the connection is over");
-      control->open_streams(count - have);
+      control->open_streams(count - have, epoch);
       lock.lock();
       continue;
     }

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "memory/pool_impl.hpp"
+#include "path/tcp/greeting.hpp"
 #include "path/tcp/incoming.hpp"
 #include "path/tcp/net_threads.hpp"
 #include "path/tcp/outgoing.hpp"
@@ -28,9 +29,9 @@ class LinkControl {
   virtual ~LinkControl() = default;
   // Queues a message for the peer. Any thread.
   virtual void say(wire::Message message) = 0;
-  // Begins to open so many more data streams: each ends in DataLink::adopt(), and all together in
-  // streams_opened() or streams_refused(). Any thread.
-  virtual void open_streams(unsigned count) = 0;
+  // Begins to open so many more data streams for our requests: each ends in DataLink::adopt(), and
+  // all together in streams_opened() or streams_refused(). Any thread.
+  virtual void open_streams(unsigned count, std::uint32_t epoch) = 0;
   // Why there can be no data streams with this peer; empty: there can.
   virtual std::string why_no_streams() const = 0;
 };
@@ -45,7 +46,8 @@ class Requester {
   virtual void lost(const std::string& why) noexcept = 0;
 };
 
-// The data streams between this process and one peer, what moves over them, and who waits for it.
+// Data streams between this process and one peer, what moves over them, and who waits for it. They
+// are there for the requests of one side: two processes that ask each other have two links.
 // Thread-safe.
 //
 // All streams are one: when one breaks, chunks that were in its buffers are gone, and nobody knows
@@ -67,10 +69,10 @@ class DataLink final : public StreamOwner, public std::enable_shared_from_this<D
   std::string why_not() const;
 
   // ---- streams ----
-  // A connected stream, tuned here. Those of one epoch live and die together: the first of another
-  // one ends all that came before. Any thread.
-  void adopt(std::unique_ptr<WireSocket> wire, const std::string& congestion,
-             const wire::Id& epoch);
+  // A stream that was greeted; tuned here. The first of a later epoch ends those before it; one of
+  // an earlier epoch is closed. `answer`: the greeting is ours to answer. Any thread. Throws:
+  // Error{unreachable}, Error{invalid_argument} (the congestion control).
+  void adopt(std::unique_ptr<WireSocket> wire, const Greeting& greeting, bool answer);
   void streams_opened();
   void streams_refused(const std::string& why);
   // Waits until there are `count`; where fewer can be had, those will do. Returns how many there
@@ -124,7 +126,8 @@ class DataLink final : public StreamOwner, public std::enable_shared_from_this<D
   };
   using Key = std::pair<bool, std::uint32_t>;  // ours, request
 
-  bool begins_epoch(const wire::Id& epoch);
+  // False: it is of the past.
+  bool enter_epoch(std::uint32_t epoch);
   // Once all its runs are there: the rest is done on a network thread.
   void gathered(std::unique_lock<std::mutex>& lock, std::uint32_t request);
   void lay_out(std::uint32_t request, Served served) noexcept;
@@ -141,7 +144,7 @@ class DataLink final : public StreamOwner, public std::enable_shared_from_this<D
   bool closed_ = false;
   std::string closed_why_;
   std::vector<std::shared_ptr<Stream>> streams_;
-  wire::Id epoch_{};
+  std::uint32_t epoch_ = 0;
   std::string congestion_used_, wire_used_;
   unsigned opening_ = 0;
   std::optional<std::string> opening_failed_;

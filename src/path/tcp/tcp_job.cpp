@@ -188,14 +188,17 @@ void TcpJob::ended(const wire::MoveEnd& end) noexcept {
 }
 
 void TcpJob::lost(const std::string& why) noexcept {
+  if (pull_) {
+    incoming_->stop(ErrorCode::unreachable, why);
+  } else {
+    JobResult result;
+    result.code = ErrorCode::unreachable;
+    result.error = fmt::format("{}; at most {} of {} bytes had landed", why,
+                               outgoing_->bytes_sent(), bytes_);
+    answer_push(std::move(result));
+  }
   // If control still works, the owner must not go on with it over streams that are opened next.
   setup_.link->say(wire::MoveCancel{request_});
-  if (pull_) return incoming_->stop(ErrorCode::unreachable, why);
-  JobResult result;
-  result.code = ErrorCode::unreachable;
-  result.error =
-      fmt::format("{}; at most {} of {} bytes had landed", why, outgoing_->bytes_sent(), bytes_);
-  answer_push(std::move(result));
 }
 
 void TcpJob::abort(ErrorCode why) noexcept {

@@ -216,11 +216,12 @@ TEST_F(TcpEnds, ARateIsKept) {
 }
 
 TEST_F(TcpEnds, BrokenStreamsEndTransfersAndAreOpenedAnew) {
+  std::uint32_t epoch = 1;
   for (const auto direction : {Direction::pull, Direction::push}) {
     const auto job = start(direction, 50'000'000);
     std::this_thread::sleep_for(milliseconds(100));
-    links.requester().adopt(plain_wire(test::loopback_pair().first), "",
-                            wire::Id{std::byte{99}});  // another epoch: all before it ends
+    // Another set of streams: all before it ends.
+    links.owner().adopt(plain_wire(test::loopback_pair().first), {false, ++epoch, ""}, false);
     const auto result = ended(*job);
     EXPECT_FALSE(result.moved_all);
     EXPECT_EQ(result.code, ErrorCode::unreachable);

@@ -82,14 +82,13 @@ class Links {
     return end;
   }
   std::atomic<int> holds{0};
-  std::atomic<unsigned> opened{0};
 
  private:
   struct Control final : LinkControl {
     Links* links = nullptr;
     int side = 0;
     void say(wire::Message message) override { links->carry(1 - side, std::move(message)); }
-    void open_streams(unsigned count) override { links->open(count); }
+    void open_streams(unsigned count, std::uint32_t epoch) override { links->open(count, epoch); }
     std::string why_no_streams() const override { return {}; }
   };
 
@@ -114,25 +113,31 @@ class Links {
       link.on(*end);
     }
   }
-  void open(unsigned count) {
-    asio::post(io_, [this, count] {
-      if (links_[0]->describe().starts_with("0 ")) epoch_[0] = std::byte(++epochs_);
-      for (unsigned i = 0; i < count; ++i) {
-        auto [a, b] = loopback_pair();
-        links_[0]->adopt(plain_wire(std::move(a)), "", epoch_);
-        links_[1]->adopt(plain_wire(std::move(b)), "", epoch_);
-        ++opened;
-      }
-      links_[0]->streams_opened();
-    });
+  // As two nodes do: each stream is greeted, and taken by the owner first.
+  void open(unsigned count, std::uint32_t epoch) {
+    left_ = count;
+    for (unsigned i = 0; i < count; ++i) {
+      auto [a, b] = loopback_pair();
+      await_greeting(threads_->place(), plain_wire(std::move(b)), std::chrono::seconds(5),
+                     {[this](auto wire, const Greeting& greeting) {
+                        links_[1]->adopt(std::move(wire), greeting, true);
+                      },
+                      [](const std::string& why) { ADD_FAILURE() << why; }});
+      greet(threads_->place(), plain_wire(std::move(a)), {false, epoch, ""},
+            std::chrono::seconds(5),
+            {[this](auto wire, const Greeting& greeting) {
+               links_[0]->adopt(std::move(wire), greeting, false);
+               if (--left_ == 0) links_[0]->streams_opened();
+             },
+             [](const std::string& why) { ADD_FAILURE() << why; }});
+    }
   }
 
   const std::shared_ptr<detail::PoolImpl> pool_;
   asio::io_context io_;
   asio::executor_work_guard<asio::io_context::executor_type> work_{io_.get_executor()};
   std::atomic<bool> muted_{false};
-  wire::Id epoch_{};
-  int epochs_ = 0;
+  std::atomic<unsigned> left_{0};
   std::shared_ptr<NetThreads> threads_;
   std::shared_ptr<Control> controls_[2];
   std::shared_ptr<DataLink> links_[2];
