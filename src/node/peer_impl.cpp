@@ -35,13 +35,12 @@ std::string join_names(const std::vector<wire::PoolInfo>& pools) {
 
 }  // namespace
 
-std::string describe_peer(const wire::Hello& hello, pid_t pid) {
-  return hello.node.empty() ? fmt::format("pid {}", pid)
-                            : fmt::format("{} (pid {})", hello.node, pid);
+std::string describe_peer(const wire::Hello& hello, const session::Caller& who) {
+  return hello.node.empty() ? who.describe() : fmt::format("{} ({})", hello.node, who.describe());
 }
 
 PeerImpl::PeerImpl(const std::shared_ptr<NodeImpl>& node, std::uint64_t number,
-                   std::shared_ptr<session::Channel> channel, session::Credentials who,
+                   std::shared_ptr<session::Channel> channel, session::Caller who,
                    wire::Hello theirs)
     : node_(node),
       number_(number),
@@ -49,7 +48,7 @@ PeerImpl::PeerImpl(const std::shared_ptr<NodeImpl>& node, std::uint64_t number,
       who_(std::move(who)),
       pidfd_(std::make_shared<const UniqueFd>(std::move(who_.pidfd))),
       theirs_(std::move(theirs)),
-      name_(describe_peer(theirs_, who_.pid)) {}
+      name_(describe_peer(theirs_, who_)) {}
 
 bool PeerImpl::alive() const {
   std::lock_guard lock(mutex_);

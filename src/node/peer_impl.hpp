@@ -22,6 +22,8 @@
 #include "node/transfer_impl.hpp"
 #include "path/path.hpp"
 #include "session/channel.hpp"
+#include "session/data_sessions.hpp"
+#include "session/data_stream.hpp"
 #include "session/identity.hpp"
 #include "wire/messages.hpp"
 
@@ -36,7 +38,7 @@ class PeerImpl final : public TransferImpl::Owner, public std::enable_shared_fro
   using Clock = std::chrono::steady_clock;
 
   PeerImpl(const std::shared_ptr<NodeImpl>& node, std::uint64_t number,
-           std::shared_ptr<session::Channel> channel, session::Credentials who, wire::Hello theirs);
+           std::shared_ptr<session::Channel> channel, session::Caller who, wire::Hello theirs);
 
   std::uint64_t number() const noexcept { return number_; }
   const std::string& name() const noexcept { return name_; }
@@ -66,6 +68,20 @@ class PeerImpl final : public TransferImpl::Owner, public std::enable_shared_fro
   // The node is going, and its I/O context with it: lets go of the channel. The I/O thread has
   // ended.
   void abandon() noexcept { channel_.reset(); }
+  // On another host, or at least not known to the kernel here: nothing of it can be mapped.
+  bool is_over_network() const noexcept { return who_.over_network; }
+  // What this peer may do with a pool of ours.
+  bool may(Direction direction, std::string_view pool) const { return who_.may(direction, pool); }
+  // Tells the peer how to open streams for data to us. I/O thread, as all that follows.
+  void open_door();
+  // How to open ours to it; nullopt: it said nothing, or nothing that we may use.
+  const std::optional<wire::DataDoor>& data_door() const noexcept { return door_; }
+  // The address of its control connection, without the port; empty: a Unix socket.
+  std::string network_address() const;
+  // A stream for data that it has opened to us.
+  void take_data(std::uint32_t stream, session::DataStream data);
+  // Gives up a peer that is silent for too long although asked; runs as long as the connection.
+  asio::awaitable<void> keep_asking();
   bool owns(const session::Channel* channel) const noexcept { return channel_.get() == channel; }
   // Forgets routes that use a pool of ours; they are gone once their transfers are.
   void drop_routes_of(const PoolImpl* local);
@@ -126,6 +142,8 @@ class PeerImpl final : public TransferImpl::Owner, public std::enable_shared_fro
   void on(const wire::Served& message);
   void on(const wire::Revoke& message);
   void on(const wire::Unmapped& message);
+  void on(const wire::DataDoor& message);
+  void on(const wire::Ping& message);
   void settle_if_complete(std::uint32_t request);
   void connection_over(const std::string& reason);
 
@@ -134,7 +152,7 @@ class PeerImpl final : public TransferImpl::Owner, public std::enable_shared_fro
   // I/O thread only. Null once the connection is over: a Peer handle may outlive the node, a socket
   // must not.
   std::shared_ptr<session::Channel> channel_;
-  session::Credentials who_;
+  session::Caller who_;
   std::shared_ptr<const UniqueFd> pidfd_;
   const wire::Hello theirs_;
   const std::string name_;
@@ -156,10 +174,14 @@ class PeerImpl final : public TransferImpl::Owner, public std::enable_shared_fro
   std::uint32_t next_request_ = 1;
   std::set<std::uint32_t> granted_;  // pools of ours it was ever granted; I/O thread only
   std::uint32_t grants_out_ = 0;     // to this peer, not yet unmapped; I/O thread only
+  // I/O thread only: our session for its streams, and its door for ours.
+  std::optional<session::DataSessions::Opened> session_;
+  std::optional<wire::DataDoor> door_;
+  std::string quiet_reason_;  // why it was given up, where we did that
   std::map<std::uint32_t, PendingGrant> pending_;
 };
 
-// "prefill-0 (pid 4711)"
-std::string describe_peer(const wire::Hello& hello, pid_t pid);
+// "prefill-0 (pid 4711)", "prefill-0 (10.0.0.7:4711, token 'reader')"
+std::string describe_peer(const wire::Hello& hello, const session::Caller& who);
 
 }  // namespace kvferry::detail

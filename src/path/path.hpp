@@ -31,13 +31,11 @@ struct RemoteEnd {
   std::uint32_t blocks = 0;
   bool writable = false;  // pushes allowed
   bool same_process = false;
-  pid_t pid = 0;   // of the owner, as the kernel says (SO_PEERCRED)
-  int pidfd = -1;  // borrowed; -1 where the kernel has none
-  // The streams for data to its owner. Where the owner is on another host there is nothing else:
-  // no regions, no descriptors.
+  bool over_network = false;  // on another host: nothing of `offer` and `fds` is there
+  pid_t pid = 0;              // of the owner, as the kernel says (SO_PEERCRED)
+  int pidfd = -1;             // borrowed; -1 where the kernel has none
+  // The streams for data to its owner; may be null.
   std::shared_ptr<tcp::DataLink> data{};
-  bool other_host = false;
-  std::string name{};  // of the pool, for messages
 };
 
 // How a transfer should run.

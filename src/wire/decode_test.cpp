@@ -116,7 +116,8 @@ TEST(Decode, NamesAMessageTypeItDoesNotKnow) {
   b.Finish(fb::CreateMessage(b, static_cast<fb::Body>(99), body.Union()));
   expect_refused(std::as_bytes(std::span(b.GetBufferPointer(), b.GetSize())),
                  fmt::format("type 99, which this release does not know (it knows 1 to {})",
-                             static_cast<int>(fb::Body::MAX)));
+                             static_cast<int>(fb::Body::MAX))
+                     .c_str());
   FlatBufferBuilder none;
   none.Finish(fb::CreateMessage(none));
   expect_refused(std::as_bytes(std::span(none.GetBufferPointer(), none.GetSize())), "type 0");

@@ -40,13 +40,20 @@ inline constexpr std::uint64_t kMaxTimeLeft = 1ull << 52;  // microseconds: 142 
 inline constexpr std::size_t kMaxSocketPathBytes = 107;    // sockaddr_un, less its terminator
 
 using Id = std::array<std::byte, 16>;
+using Secret = std::array<std::byte, 32>;
 
-// All that a TCP listener says: where the Unix socket is, and on which host.
+// What a TCP listener wants before it says more than its signpost.
+enum class Security : std::uint8_t { none = 0, token = 1, certificate = 2 };
+
+// What a TCP listener says to whoever connects: where the Unix socket is and on which host, and how
+// peers of other hosts may go on. Not authenticated: a claim.
 struct Signpost {
   std::uint16_t protocol = kProtocolVersion;
   std::string software{};
   std::string socket_path{};  // absolute
   Id boot_id{};               // all zero where the kernel does not say
+  Security security = Security::none;
+  bool network = false;  // peers are admitted over this TCP port, too
   friend bool operator==(const Signpost&, const Signpost&) = default;
 };
 
@@ -152,6 +159,31 @@ struct Goodbye {
   friend bool operator==(const Goodbye&, const Goodbye&) = default;
 };
 
+// Where and how the receiver may open streams for data to the sender: to its TCP port, naming the
+// session and proving that it knows the secret. Travels on established connections only.
+struct DataDoor {
+  Id session{};      // random, not zero
+  Secret secret{};   // random, not zero
+  std::string ip{};  // the address listened on, which may be a wildcard
+  std::uint16_t port = 0;
+  bool encrypted = true;  // TLS with a key made from the secret; false: as it is, after a Join
+  friend bool operator==(const DataDoor&, const DataDoor&) = default;
+};
+
+// The first frame on a data stream that is not encrypted. The proof is good once.
+struct Join {
+  Id session{};
+  std::uint32_t stream = 0;  // counts the session's streams; each number serves once
+  Secret proof{};            // HMAC-SHA256 of session and stream under the secret
+  friend bool operator==(const Join&, const Join&) = default;
+};
+
+// Are you there? And the answer to it.
+struct Ping {
+  bool answer = false;
+  friend bool operator==(const Ping&, const Ping&) = default;
+};
+
 // `count` neighbouring blocks, from `first`.
 struct IdRun {
   std::uint32_t first = 0;
@@ -206,17 +238,18 @@ struct MoveEnd {
   friend bool operator==(const MoveEnd&, const MoveEnd&) = default;
 };
 
-// To the side that listens, or from it to the side that dialled: so many data streams more are
-// wanted.
+// From the side that listens to one that does not: open so many data streams more to me, for my
+// requests. Where they cannot be had, a MoveEnd for request 0 says why.
 struct WantStreams {
   std::uint32_t count = 1;
+  std::uint32_t epoch = 1;   // of the sender's requests: goes into the streams' greeting
   std::string congestion{};  // empty: as the receiver likes
   friend bool operator==(const WantStreams&, const WantStreams&) = default;
 };
 
 using Message = std::variant<Signpost, Hello, Refusal, OpenPool, PoolGrant, MoreFds, Denied, Served,
-                             Revoke, Unmapped, Goodbye, MoveRequest, MoveRuns, MoveReady,
-                             MoveCancel, MoveEnd, WantStreams>;
+                             Revoke, Unmapped, Goodbye, DataDoor, Join, Ping, MoveRequest, MoveRuns,
+                             MoveReady, MoveCancel, MoveEnd, WantStreams>;
 
 // "Hello", "PoolGrant", ...
 std::string_view name_of(const Message& message) noexcept;

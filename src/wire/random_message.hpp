@@ -32,13 +32,16 @@ class RandomMessage {
       case 8: return Revoke{number(), 1 + below(1000)};
       case 9: return Unmapped{number(), 1 + below(1000)};
       case 10: return Goodbye{text(100)};
-      case 11: return move_request();
-      case 12: return MoveRuns{number(), runs()};
-      case 13: return MoveReady{number()};
-      case 14: return MoveCancel{number()};
-      case 15: return move_end();
+      case 11: return DataDoor{id(), secret(), coin() ? "10.0.0.7" : "fe80::1", port(), coin()};
+      case 12: return Join{id(), number(), secret()};
+      case 13: return Ping{coin()};
+      case 14: return move_request();
+      case 15: return MoveRuns{number(), runs()};
+      case 16: return MoveReady{number()};
+      case 17: return MoveCancel{number()};
+      case 18: return move_end();
       default:
-        return WantStreams{static_cast<std::uint32_t>(1 + below(kMaxStreams)),
+        return WantStreams{static_cast<std::uint32_t>(1 + below(kMaxStreams)), number(),
                            coin() ? name() : std::string()};
     }
   }
@@ -117,12 +120,24 @@ class RandomMessage {
   }
 
  private:
+  std::uint16_t port() { return static_cast<std::uint16_t>(1 + below(UINT16_MAX)); }
+  Secret secret() {
+    Secret bytes;
+    for (auto& b : bytes) b = static_cast<std::byte>(1 + below(255));
+    return bytes;
+  }
+
   ErrorCode code() { return static_cast<ErrorCode>(1 + below(7)); }
 
   Signpost signpost() {
     std::string path = "/";
     path += text(100);
-    return {static_cast<std::uint16_t>(1 + below(UINT16_MAX)), text(60), path, id()};
+    return {static_cast<std::uint16_t>(1 + below(UINT16_MAX)),
+            text(60),
+            path,
+            id(),
+            static_cast<Security>(below(3)),
+            coin()};
   }
 
   PoolInfo pool(std::size_t i) {

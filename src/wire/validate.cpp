@@ -16,6 +16,8 @@ void validate_each(const Signpost& m, const Check& check) {
   check.text("software", m.software);
   check.text("socket_path", m.socket_path, kMaxSocketPathBytes);
   check.require(m.socket_path.starts_with('/'), "socket_path", "it must be an absolute path");
+  check.range("security", static_cast<std::uint8_t>(m.security), 0,
+              static_cast<std::uint8_t>(Security::certificate));
 }
 
 void validate_pool(const PoolInfo& pool, std::string_view field, const Check& hello) {
@@ -102,6 +104,21 @@ void validate_each(const Unmapped& m, const Check& check) {
   check.range("generation", m.generation, 1, UINT64_MAX);
 }
 void validate_each(const Goodbye& m, const Check& check) { check.text("reason", m.reason); }
+
+void validate_each(const DataDoor& m, const Check& check) {
+  check.not_zero("session", m.session);
+  check.not_zero("secret", m.secret);
+  check.range("port", m.port, 1, UINT16_MAX);
+  // Digits, dots and colons alone: it is given to the resolver.
+  check.require(!m.ip.empty() && m.ip.size() <= kMaxNameBytes &&
+                    m.ip.find_first_not_of("0123456789abcdefABCDEF.:") == std::string::npos,
+                "ip", "it must be a numeric address");
+}
+void validate_each(const Join& m, const Check& check) {
+  check.not_zero("session", m.session);
+  check.not_zero("proof", m.proof);
+}
+void validate_each(const Ping&, const Check&) {}
 
 // Each run has blocks, and ends below kMaxBlocks.
 void validate_runs(const std::vector<IdRun>& runs, const Check& check) {

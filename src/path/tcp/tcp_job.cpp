@@ -193,8 +193,8 @@ void TcpJob::lost(const std::string& why) noexcept {
   } else {
     JobResult result;
     result.code = ErrorCode::unreachable;
-    result.error = fmt::format("{}; at most {} of {} bytes had landed", why,
-                               outgoing_->bytes_sent(), bytes_);
+    result.error =
+        fmt::format("{}; at most {} of {} bytes had landed", why, outgoing_->bytes_sent(), bytes_);
     answer_push(std::move(result));
   }
   // If control still works, the owner must not go on with it over streams that are opened next.

@@ -13,10 +13,10 @@ PathVerdict TcpPath::judge(const detail::PoolImpl& local, const RemoteEnd& remot
   verdict.reason = remote.data ? remote.data->why_not() : "no data streams in this connection";
   if (!verdict.reason.empty()) return verdict;
   verdict.usable = true;
-  verdict.slow = !remote.other_host;
+  verdict.slow = !remote.over_network;
   verdict.reason = "the owner sends and takes blocks over TCP streams";
   if (local.device.is_cuda()) verdict.reason += ", through pinned host memory";
-  if (!remote.other_host)
+  if (!remote.over_network)
     verdict.reason +=
         "; on one host that is slower than the paths above: taken when asked for by name, or with "
         "--allow-slow";

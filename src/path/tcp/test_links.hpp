@@ -78,7 +78,7 @@ class Links {
     end.blocks = pool_->blocks;
     end.writable = pool_->options.writable;
     end.data = links_[0];
-    end.other_host = true;
+    end.over_network = true;
     return end;
   }
   std::atomic<int> holds{0};
