@@ -93,7 +93,10 @@ void PeerImpl::handle(session::Received received) {
                         [&](wire::OpenPool& m) { on(m); }, [&](wire::Denied& m) { on(m); },
                         [&](wire::Served& m) { on(m); }, [&](wire::Revoke& m) { on(m); },
                         [&](wire::Unmapped& m) { on(m); }, [&](wire::DataDoor& m) { on(m); },
-                        [&](wire::Ping& m) { on(m); },
+                        [&](wire::Ping& m) { on(m); }, [&](wire::MoveRequest& m) { on(m); },
+                        [&](wire::MoveRuns& m) { on(m); }, [&](wire::MoveReady& m) { on(m); },
+                        [&](wire::MoveCancel& m) { on(m); }, [&](wire::MoveEnd& m) { on(m); },
+                        [&](wire::WantStreams& m) { on(m); },
                         [&](wire::Goodbye&) {
                           std::lock_guard lock(mutex_);
                           said_goodbye_ = true;
@@ -283,6 +286,7 @@ void PeerImpl::connection_over(const std::string& reason) {
     grant.promise.set_exception(std::make_exception_ptr(Error(ErrorCode::unreachable, told)));
   const auto node = node_.lock();
   if (!node) return;
+  close_links(told);
   if (session_) node->data_sessions()->close(session_->session);
   node->holds().peer_gone(number_, who_.pid, pidfd_);
   PeerEvent event;

@@ -140,6 +140,9 @@ path::RemoteEnd PeerImpl::ask_for(const wire::PoolInfo& remote) {
     end.shape = remote.shape;
     end.blocks = remote.blocks;
     end.writable = remote.writable;
+    end.offer.pool = remote.number;
+    end.offer.generation = remote.generation;
+    end.data = asking_;
     return end;
   }
   std::future<path::RemoteEnd> answer;
@@ -167,6 +170,7 @@ path::RemoteEnd PeerImpl::ask_for(const wire::PoolInfo& remote) {
   end.shape = remote.shape;
   end.blocks = remote.blocks;
   end.writable = remote.writable;
+  end.data = asking_;
   end.pid = who_.pid;
   end.pidfd = pidfd_->get();
   end.same_process = who_.pid == ::getpid();

@@ -93,7 +93,9 @@ class PreparedCopy {
  public:
   virtual ~PreparedCopy() = default;
   // As Route::start.
-  virtual std::shared_ptr<Job> start(std::shared_ptr<JobObserver> observer) = 0;
+  virtual std::shared_ptr<Job> start(
+      std::shared_ptr<JobObserver> observer,
+      std::optional<std::chrono::steady_clock::time_point> deadline) = 0;
   // Adds the copy to a stream that is being captured into a CUDA graph. Throws:
   // Error{invalid_argument} where that cannot be.
   virtual void capture(CudaStream stream) = 0;

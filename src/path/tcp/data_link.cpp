@@ -82,7 +82,10 @@ unsigned DataLink::ensure_streams(unsigned count, Clock::time_point until) {
   for (;;) {
     const auto have = static_cast<unsigned>(streams_.size());
     if (closed_) throw Error(ErrorCode::unreachable, closed_why_);
-    if (have >= count || (have > 0 && opening_failed_)) return have;
+    if (have >= count || (have > 0 && opening_failed_)) {
+      opening_ = 0;
+      return have;
+    }
     if (opening_failed_)
       throw Error(ErrorCode::refused,
                   fmt::format("no data stream could be opened: {}", *opening_failed_));

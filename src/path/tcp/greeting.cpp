@@ -69,7 +69,9 @@ class Meeting : public std::enable_shared_from_this<Meeting> {
       if (dialled_ && bytes_ != expected_)
         throw Error(ErrorCode::failed, "another greeting came back than was sent");
       auto wire = let_go();
-      if (const auto done = std::exchange(greeted_, {}).done) done(std::move(wire), greeting);
+      // What goes wrong with it from here on is told by `failed`, too.
+      if (greeted_.done) greeted_.done(std::move(wire), greeting);
+      greeted_ = {};
     } catch (const std::exception& error) {
       fail(error.what());
     }

@@ -38,6 +38,11 @@ void NetThreads::stop() noexcept {
   }
   for (const auto& loop : loops_)
     if (loop->thread.joinable()) loop->thread.join();
+  // What was posted too late, above all that streams are to be closed.
+  for (const auto& loop : loops_) {
+    loop->io.restart();
+    loop->io.poll();
+  }
 }
 
 // Under the lock.

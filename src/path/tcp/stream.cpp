@@ -62,7 +62,10 @@ void Stream::pump_send() {
   if (!owner_) return;
   try {
     for (std::uint64_t moved = 0; moved < kTurnBytes;) {
-      if (!out_.of && !begin_send()) return;
+      if (!out_.of && !begin_send()) {
+        if (!wire_->flush()) wait_to_send();
+        return;
+      }
       const std::uint64_t before = out_left_;
       if (!send_some()) return wait_to_send();
       moved += before - out_left_;
@@ -139,7 +142,7 @@ void Stream::pump_receive() {
   try {
     for (std::uint64_t moved = 0; moved < kTurnBytes;) {
       if (in_header_got_ == kChunkHeaderBytes && !in_chunk_ && !begin_receive()) return;
-      if (!receive_some(moved) && !wire_->holds_bytes()) return wait_to_receive();
+      if (!receive_some(moved)) return wait_to_receive();
     }
   } catch (const std::exception& error) {
     return broke(error.what());

@@ -113,8 +113,11 @@ class TcpRoute::Prepared final : public PreparedCopy {
  public:
   Prepared(TcpRoute& route, LaidOut laid_out, const JobOptions& options)
       : route_(route), laid_out_(std::move(laid_out)), options_(options) {}
-  std::shared_ptr<Job> start(std::shared_ptr<JobObserver> observer) override {
-    return route_.start(laid_out_, options_, std::move(observer));
+  std::shared_ptr<Job> start(std::shared_ptr<JobObserver> observer,
+                             std::optional<Clock::time_point> deadline) override {
+    JobOptions options = options_;
+    options.deadline = deadline;
+    return route_.start(laid_out_, options, std::move(observer));
   }
   void capture(CudaStream) override {
     throw Error(ErrorCode::invalid_argument,

@@ -73,6 +73,12 @@ std::string congestion_of(int fd) {
   return name.data();
 }
 
+[[noreturn]] void refuse_congestion(const std::string& name) {
+  throw Error(ErrorCode::invalid_argument,
+              fmt::format("congestion control '{}' (--congestion): {}; this host has: {}", name,
+                          std::strerror(errno), congestion_controls()));
+}
+
 bool is_loopback(int fd) {
   sockaddr_storage peer{};
   socklen_t bytes = sizeof peer;
@@ -96,6 +102,12 @@ std::string congestion_controls() {
   return names;
 }
 
+void check_congestion(const std::string& congestion) {
+  if (congestion.empty()) return;
+  const UniqueFd probe(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (probe && !set_congestion(probe.get(), congestion)) refuse_congestion(congestion);
+}
+
 std::string tune_socket(int fd, const std::string& congestion) {
   set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
   // A host that vanished without a word is noticed by probes when nothing is under way, and by
@@ -106,10 +118,7 @@ std::string tune_socket(int fd, const std::string& congestion) {
   set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, 5);
   set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, 20'000);
   if (!congestion.empty()) {
-    if (!set_congestion(fd, congestion))
-      throw Error(ErrorCode::invalid_argument,
-                  fmt::format("congestion control '{}': {}; this host has: {}", congestion,
-                              std::strerror(errno), congestion_controls()));
+    if (!set_congestion(fd, congestion)) refuse_congestion(congestion);
   } else if (is_loopback(fd) && congestion_of(fd) == "bbr") {
     // There is no path to model: bbr paces loopback at a third of what others reach.
     (void)(set_congestion(fd, "cubic") || set_congestion(fd, "reno"));

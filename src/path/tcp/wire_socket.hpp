@@ -20,8 +20,8 @@ class WireSocket {
   // Throws: Error{unreachable} when the connection is over.
   virtual std::size_t send(std::span<const iovec> pieces) = 0;
   virtual std::size_t receive(std::span<const iovec> pieces) = 0;
-  // Bytes wait inside, although the socket may not be readable.
-  virtual bool holds_bytes() const noexcept { return false; }
+  // Sends what was taken and waits inside. False: some is left, until the socket can be written.
+  virtual bool flush() { return true; }
   virtual int fd() const noexcept = 0;
   // "tcp", "tls"
   virtual std::string name() const = 0;
@@ -35,6 +35,8 @@ std::unique_ptr<WireSocket> plain_wire(UniqueFd socket);
 // congestion control in use. Throws: Error{invalid_argument} for one that the kernel does not have
 // or does not allow, with those it does.
 std::string tune_socket(int fd, const std::string& congestion);
+// Throws: Error{invalid_argument} as above. Empty is good.
+void check_congestion(const std::string& congestion);
 // Those that this process may use, by the kernel: "reno cubic bbr".
 std::string congestion_controls();
 
