@@ -191,6 +191,7 @@ void Tls::fail(int result) {
   failure.established = established_;
   failure.by_key = key_.has_value();
   failure.who = who_;
+  failure.rejection = rejection_;
   failure.io_error = io_error_;
   explain_and_throw(failure);
 }

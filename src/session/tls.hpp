@@ -102,6 +102,7 @@ class Tls {
   std::vector<std::byte> out_;  // encrypted, not sent
   std::size_t sent_ = 0;
   std::vector<std::byte> gathered_;
+  std::string rejection_;  // why the other side's certificate was not taken
   int io_error_ = 0;  // errno of the socket
 };
 

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "session/tls.hpp"
+#include "session/tls_failure.hpp"
 
 namespace kvferry::session {
 namespace {
@@ -69,7 +70,26 @@ int TlsCallbacks::use(SSL* ssl, const EVP_MD* digest, const unsigned char** iden
   return 1;
 }
 
+int TlsCallbacks::judge(int good, X509_STORE_CTX* check) {
+  if (good == 1) return 1;
+  auto* const ssl = static_cast<SSL*>(
+      X509_STORE_CTX_get_ex_data(check, SSL_get_ex_data_X509_STORE_CTX_idx()));
+  auto* const tls = ssl == nullptr ? nullptr : static_cast<Tls*>(SSL_get_app_data(ssl));
+  try {
+    if (tls != nullptr)
+      tls->rejection_ = why_unverified(X509_STORE_CTX_get_error(check),
+                                       X509_STORE_CTX_get_current_cert(check));
+  } catch (...) {
+    // It is refused all the same.
+  }
+  return 0;
+}
+
 void TlsCallbacks::serve_keys(SSL_CTX& context, bool certificates) {
+  // A key is a session to the library, and a server that also checks certificates takes sessions of
+  // a context with a name only.
+  constexpr std::array<unsigned char, 7> kName = {'k', 'v', 'f', 'e', 'r', 'r', 'y'};
+  SSL_CTX_set_session_id_context(&context, kName.data(), kName.size());
   if (certificates) {
     SSL_CTX_set_psk_find_session_callback(
         &context, [](SSL* ssl, const unsigned char* identity, std::size_t bytes,

@@ -11,6 +11,9 @@ struct TlsCallbacks {
   static void serve_keys(SSL_CTX& context, bool certificates);
   static void offer_key(SSL_CTX& context);
 
+  // Remembers why a certificate was not taken: afterwards it is gone.
+  static int judge(int good, X509_STORE_CTX* check);
+
  private:
   static int find(SSL* ssl, const unsigned char* identity, std::size_t bytes, SSL_SESSION** session,
                   bool certificates);

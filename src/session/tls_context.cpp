@@ -119,7 +119,8 @@ void use_certificate(SSL_CTX* ctx, const Credentials& files) {
              "no certificate can be read from it (PEM): " + last_error());
   use_key(ctx, files);
   use_authority(ctx, files.authority);
-  SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
+  SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
+                     TlsCallbacks::judge);
 }
 
 }  // namespace

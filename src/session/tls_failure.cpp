@@ -15,32 +15,6 @@
 namespace kvferry::session {
 namespace {
 
-// Why the certificate that was shown to us will not do.
-std::string why_unverified(const TlsFailure& failure) {
-  const long verdict = SSL_get_verify_result(failure.ssl);
-  X509* const certificate = SSL_get0_peer_certificate(failure.ssl);
-  const std::string name = certificate == nullptr
-                               ? "certificate"
-                               : fmt::format("certificate '{}'", name_of_certificate(certificate));
-  switch (verdict) {
-    case X509_V_ERR_CERT_HAS_EXPIRED:
-      return fmt::format("its {} expired on {}; make a new one (kvferry keygen certificate)", name,
-                         certificate ? time_text(X509_get0_notAfter(certificate)) : "?");
-    case X509_V_ERR_CERT_NOT_YET_VALID:
-      return fmt::format("its {} is valid only from {} on; compare the clocks", name,
-                         certificate ? time_text(X509_get0_notBefore(certificate)) : "?");
-    case X509_V_ERR_HOSTNAME_MISMATCH:
-    case X509_V_ERR_IP_ADDRESS_MISMATCH:
-      return fmt::format(
-          "its {} is for another host than the one that was dialled; make one with "
-          "--host, or name the one expected (ConnectOptions::server_name)",
-          name);
-    default:
-      return fmt::format("its {} is not signed by our CA ({}); both sides need the same --tls-ca",
-                         name, X509_verify_cert_error_string(verdict));
-  }
-}
-
 // What the other side's alert means, said to a client.
 std::string why_turned_away(const TlsFailure& failure, int reason) {
   switch (reason - SSL_AD_REASON_OFFSET) {
@@ -66,7 +40,7 @@ std::string why_client_fails(const TlsFailure& failure, int reason) {
     return fmt::format("the client broke off ({})",
                        SSL_alert_desc_string_long(reason - SSL_AD_REASON_OFFSET));
   switch (reason) {
-    case SSL_R_CERTIFICATE_VERIFY_FAILED: return why_unverified(failure);
+    case SSL_R_CERTIFICATE_VERIFY_FAILED: return failure.rejection;
     case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE: return "the client has no certificate";
     case SSL_R_BINDER_DOES_NOT_VERIFY: return "the client does not have the token";
     case SSL_R_NO_SHARED_CIPHER:
@@ -83,7 +57,7 @@ std::string why_server_fails(const TlsFailure& failure, int reason) {
   if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED)
     return failure.by_key ? "it has a certificate where we have a token; both sides need the same "
                             "kind of credential"
-                          : why_unverified(failure);
+                          : failure.rejection;
   const char* const text = ERR_reason_error_string(ERR_PACK(ERR_LIB_SSL, 0, reason));
   return fmt::format("no TLS handshake ({})", text == nullptr ? "malformed" : text);
 }
@@ -117,6 +91,28 @@ std::string time_text(const ASN1_TIME* time) {
   if (ASN1_TIME_to_tm(time, &fields) != 1) return "an unknown time";
   return fmt::format("{:04}-{:02}-{:02} {:02}:{:02} UTC", fields.tm_year + 1900, fields.tm_mon + 1,
                      fields.tm_mday, fields.tm_hour, fields.tm_min);
+}
+
+std::string why_unverified(long verdict, X509* certificate) {
+  const std::string name =
+      certificate == nullptr ? "certificate"
+                             : fmt::format("certificate '{}'", name_of_certificate(certificate));
+  switch (verdict) {
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+      return fmt::format("its {} expired on {}; make a new one (kvferry keygen certificate)", name,
+                         time_text(X509_get0_notAfter(certificate)));
+    case X509_V_ERR_CERT_NOT_YET_VALID:
+      return fmt::format("its {} is valid only from {} on; compare the clocks", name,
+                         time_text(X509_get0_notBefore(certificate)));
+    case X509_V_ERR_HOSTNAME_MISMATCH:
+    case X509_V_ERR_IP_ADDRESS_MISMATCH:
+      return fmt::format("its {} is for another host than the one that was dialled; make one with "
+                         "--host, or name the one expected with --tls-name",
+                         name);
+    default:
+      return fmt::format("its {} is not signed by our CA ({}); both sides need the same --tls-ca",
+                         name, X509_verify_cert_error_string(verdict));
+  }
 }
 
 std::string name_of_certificate(X509* certificate) {
