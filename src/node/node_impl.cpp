@@ -39,6 +39,7 @@ NodeImpl::NodeImpl(NodeOptions options)
     : options_(std::move(options)),
       paths_(path::make_paths(options_.copy_threads, options_.copy_costs)),
       net_threads_(std::make_shared<path::tcp::NetThreads>(options_.network.threads)),
+      stages_(path::tcp::make_stage_pools(net_threads_)),
       io_(std::make_unique<asio::io_context>(1)) {
   if (!options_.name.empty() && !wire::is_name(options_.name))
     throw Error(ErrorCode::invalid_argument,

@@ -34,7 +34,7 @@ inline constexpr std::uint64_t kMaxPoolBytes = kMaxRegions * kMaxRegionBytes;
 // Of one request. A million pieces on each side: longer lists are several transfers.
 inline constexpr std::uint32_t kMaxRuns = 1u << 20;
 inline constexpr std::uint32_t kMaxRunsPerFrame = 120'000;
-inline constexpr std::uint32_t kMinChunkBytes = 64u << 10, kMaxChunkBytes = 4u << 20;
+inline constexpr std::uint32_t kMinChunkBytes = 64u << 10, kMaxChunkBytes = 2u << 20;
 inline constexpr std::uint32_t kMaxStreams = 256;          // of one peer
 inline constexpr std::uint64_t kMaxTimeLeft = 1ull << 52;  // microseconds: 142 years
 inline constexpr std::size_t kMaxSocketPathBytes = 107;    // sockaddr_un, less its terminator
