@@ -33,6 +33,16 @@ struct PeerEvent {
   double seconds = 0;
 };
 
+// How blocks move over networks (path tcp).
+struct NetworkOptions {
+  unsigned threads = 0;  // that move bytes through sockets; 0: a core each, at most 8
+  unsigned streams = 0;  // connections of a transfer that names no number; 0: two
+  // TCP congestion control of data connections, of both ends where the other has no wish of its
+  // own. Empty: the system's; on loopback, where bbr is slow, cubic or reno instead of it.
+  std::string congestion{};
+  std::uint64_t bytes_per_s = 0;  // at most, of all that this process sends; 0: no limit
+};
+
 struct NodeOptions {
   std::string name{};         // shown to peers; empty: "pid N"
   unsigned copy_threads = 0;  // threads for copies in host memory; 0: as many as help
@@ -49,6 +59,7 @@ struct NodeOptions {
   // A peer on another host that says nothing for so long, although asked, is given up. At least a
   // second.
   std::chrono::milliseconds peer_silence = std::chrono::seconds(15);
+  NetworkOptions network{};
 };
 
 struct ListenOptions {

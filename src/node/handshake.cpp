@@ -268,6 +268,7 @@ asio::awaitable<std::shared_ptr<PeerImpl>> NodeImpl::reach(std::string text,
 }
 
 bool NodeImpl::admit(const std::shared_ptr<PeerImpl>& peer) {
+  peer->make_links();
   {
     std::lock_guard lock(mutex_);
     if (closing_) return false;

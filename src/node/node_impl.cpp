@@ -12,6 +12,7 @@
 
 #include "base/time_after.hpp"
 #include "node/peer_impl.hpp"
+#include "path/tcp/wire_socket.hpp"
 
 namespace kvferry::detail {
 namespace {
@@ -37,6 +38,8 @@ void check_costs(const CopyCosts& c) {
 NodeImpl::NodeImpl(NodeOptions options)
     : options_(std::move(options)),
       paths_(path::make_paths(options_.copy_threads, options_.copy_costs)),
+      net_threads_(std::make_shared<path::tcp::NetThreads>(options_.network.threads)),
+      stages_(path::tcp::make_stage_pools(net_threads_)),
       io_(std::make_unique<asio::io_context>(1)),
       ended_(std::make_shared<EndedTransfers>(*io_)) {
   if (!options_.name.empty() && !wire::is_name(options_.name))
@@ -44,6 +47,13 @@ NodeImpl::NodeImpl(NodeOptions options)
                 fmt::format("NodeOptions::name '{}': a name has 1 to 64 of [A-Za-z0-9._-]",
                             options_.name.substr(0, 100)));
   check_costs(options_.copy_costs);
+  if (options_.network.streams > wire::kMaxStreams)
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("NetworkOptions::streams is {}; at most {}", options_.network.streams,
+                            wire::kMaxStreams));
+  path::tcp::check_congestion(options_.network.congestion);
+  if (options_.network.bytes_per_s != 0)
+    rate_limit_ = std::make_shared<path::tcp::RateLimit>(options_.network.bytes_per_s);
   if (options_.peer_silence < std::chrono::seconds(1))
     throw Error(ErrorCode::invalid_argument,
                 fmt::format("NodeOptions::peer_silence is {} ms; at least a second",
@@ -263,6 +273,7 @@ void NodeImpl::shutdown() noexcept {
     // flush_and_close().
     peers_changed_.wait_for(lock, std::chrono::seconds(3), [this] { return peers_.empty(); });
   }
+  net_threads_->stop();
   work_.reset();
   io_->stop();
   thread_.join();

@@ -19,6 +19,9 @@
 #include "node/holds.hpp"
 #include "node/node_fwd.hpp"
 #include "path/path.hpp"
+#include "path/tcp/net_threads.hpp"
+#include "path/tcp/rate_limit.hpp"
+#include "path/tcp/staging.hpp"
 #include "session/channel.hpp"
 #include "session/data_sessions.hpp"
 #include "session/data_stream.hpp"
@@ -51,6 +54,11 @@ class NodeImpl : public std::enable_shared_from_this<NodeImpl> {
   asio::io_context& io() noexcept { return *io_; }
   const std::vector<std::unique_ptr<path::Path>>& paths() const noexcept { return paths_; }
   Holds& holds() noexcept { return holds_; }
+  const NetworkOptions& network() const noexcept { return options_.network; }
+  const std::shared_ptr<path::tcp::NetThreads>& net_threads() noexcept { return net_threads_; }
+  const std::shared_ptr<path::tcp::StagePools>& stages() noexcept { return stages_; }
+  // Of all that this process sends; null: none.
+  const std::shared_ptr<path::tcp::RateLimit>& rate_limit() noexcept { return rate_limit_; }
   struct ServedPool {
     std::shared_ptr<PoolImpl> pool;  // null: none, or revoked
     std::uint64_t generation = 1;
@@ -108,6 +116,9 @@ class NodeImpl : public std::enable_shared_from_this<NodeImpl> {
   EventQueue events_;
   Holds holds_;
   std::vector<std::unique_ptr<path::Path>> paths_;
+  std::shared_ptr<path::tcp::NetThreads> net_threads_;
+  std::shared_ptr<path::tcp::StagePools> stages_;
+  std::shared_ptr<path::tcp::RateLimit> rate_limit_;
   // After the paths: handlers left in it may hold routes, and go first.
   std::unique_ptr<asio::io_context> io_;
   const std::shared_ptr<EndedTransfers> ended_;

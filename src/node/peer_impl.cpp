@@ -129,6 +129,10 @@ TransferImpl::Start PeerImpl::start_of(const wire::PoolInfo& remote, Direction d
   start.job.stream = options.stream;
   start.job.copy = options.copy;
   start.job.max_sms = options.max_sms;
+  start.job.layers = options.layers;
+  start.job.streams = options.streams;
+  start.job.checksum = options.checksum;
+  start.job.bytes_per_s = options.bytes_per_s;
   start.job.prompt = options.notify_completion || options.notice.has_value();
   start.ending.served = {remote.number, remote.generation, direction, plan.blocks, plan.bytes(), 0,
                          opened.path,   options.notice};
@@ -141,6 +145,7 @@ std::shared_ptr<TransferImpl> PeerImpl::make_transfer(
     TransferImpl::Start start, const std::optional<std::chrono::nanoseconds>& deadline) {
   if (deadline) {
     start.deadline = time_after(start.called, *deadline);
+    start.job.deadline = start.deadline;
     start.ending.deadline = std::make_shared<DeadlineTimer>();
   }
   return std::allocate_shared<TransferImpl>(RecyclingAllocator<TransferImpl>(recycler_),
@@ -309,6 +314,7 @@ void PeerImpl::close() noexcept {
   routes.clear();
   const auto node = node_.lock();
   if (!node) return;
+  close_links(end_reason_);
   // Behind the Unmapped messages of the routes, so that the owner hears them first.
   asio::post(node->io(), [node, self = shared_from_this()] {
     node->ended().drain();

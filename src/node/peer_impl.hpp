@@ -4,6 +4,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <future>
 #include <map>
@@ -74,6 +75,8 @@ class PeerImpl final : public TransferImpl::Owner, public std::enable_shared_fro
   bool is_over_network() const noexcept { return who_.over_network; }
   // What this peer may do with a pool of ours.
   bool may(Direction direction, std::string_view pool) const { return who_.may(direction, pool); }
+  // Makes the links for data streams; before anything else.
+  void make_links();
   // Tells the peer how to open streams for data to us. I/O thread, as all that follows.
   void open_door();
   // How to open ours to it; nullopt: it said nothing, or nothing that we may use.
@@ -139,12 +142,29 @@ class PeerImpl final : public TransferImpl::Owner, public std::enable_shared_fro
 
   void handle(session::Received received);
   void on(const wire::OpenPool& message);
+  void on(const wire::PoolOpened& message);
   void on_grant(wire::PoolGrant& message, std::vector<UniqueFd> fds);
   void on_more_fds(const wire::MoreFds& message, std::vector<UniqueFd> fds);
   void on(const wire::Denied& message);
   void on(const wire::Served& message);
   void on(const wire::Revoke& message);
   void on(const wire::Unmapped& message);
+  void on(wire::WantStreams& message);
+  void on(wire::MoveRequest& message);
+  void on(wire::MoveRuns& message);
+  void on(wire::MoveCancel& message);
+  void on(wire::MoveReady& message);
+  void on(wire::MoveEnd& message);
+  void close_links(const std::string& why) noexcept;
+  // Why neither side could open data streams to the other; empty: one can. Any thread.
+  std::string why_no_streams() const;
+  // As say(), but long lists wait until the channel has room, and what comes later waits for them.
+  void say_in_turn(wire::Message message);
+  void say_backlog();
+  void hear_first(std::function<void()> then);
+  // For our requests, or for the peer's.
+  void open_streams(unsigned count, std::uint32_t epoch, bool for_peer);
+  asio::awaitable<void> dial_streams(unsigned count, std::uint32_t epoch, bool for_peer);
   void on(const wire::DataDoor& message);
   void on(const wire::Ping& message);
   void settle_if_complete(std::uint32_t request);
@@ -165,6 +185,8 @@ class PeerImpl final : public TransferImpl::Owner, public std::enable_shared_fro
   bool alive_ = true;
   bool closing_ = false;
   std::string end_reason_;
+  bool has_door_ = false, listens_here_ = false;
+  mutable std::condition_variable door_known_;
   bool said_goodbye_ = false;
   std::set<std::uint32_t> revoked_;  // remote pools
   std::map<RouteKey, OpenedRoute> routes_;
@@ -182,6 +204,13 @@ class PeerImpl final : public TransferImpl::Owner, public std::enable_shared_fro
   std::optional<wire::DataDoor> door_;
   std::string why_no_door_ = "the peer does not listen on TCP";
   std::string quiet_reason_;  // why it was given up, where we did that
+  class StreamControl;
+  struct Opening;
+  std::shared_ptr<StreamControl> control_;
+  // Data streams for our requests, and for the peer's.
+  std::shared_ptr<path::tcp::DataLink> asking_, serving_;
+  std::uint32_t next_stream_ = 0;      // of the peer's door; I/O thread only
+  std::deque<wire::Message> backlog_;  // I/O thread only
   std::map<std::uint32_t, PendingGrant> pending_;
 };
 

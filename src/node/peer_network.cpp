@@ -18,6 +18,8 @@ void PeerImpl::open_door() {
     node->data_sessions()->close(session_->session);
     session_.reset();
   }
+  std::lock_guard lock(mutex_);
+  listens_here_ = session_.has_value();
 }
 
 void PeerImpl::on(const wire::DataDoor& message) {
@@ -30,6 +32,9 @@ void PeerImpl::on(const wire::DataDoor& message) {
     return;
   }
   door_ = message;
+  std::lock_guard lock(mutex_);
+  has_door_ = true;
+  door_known_.notify_all();
 }
 
 std::string PeerImpl::network_address() const {
@@ -37,10 +42,6 @@ std::string PeerImpl::network_address() const {
   std::string text = who_.address.substr(0, who_.address.rfind(':'));
   if (text.starts_with('[')) text = text.substr(1, text.size() - 2);
   return text;
-}
-
-void PeerImpl::take_data(std::uint32_t, session::DataStream) {
-  // Closed: no path of this build moves blocks over it.
 }
 
 void PeerImpl::on(const wire::Ping& message) {

@@ -44,6 +44,7 @@ class Channel : public std::enable_shared_from_this<Channel> {
   asio::awaitable<void> flush_and_close();
   // Descriptors that wait to be sent.
   std::size_t queued_fds() const noexcept { return queued_fds_; }
+  std::size_t queued_bytes() const noexcept { return queued_bytes_; }
   bool is_open() const noexcept { return stream_.is_open(); }
   bool passes_fds() const noexcept { return stream_.passes_fds(); }
   // When the last byte of the other side came.

@@ -46,6 +46,10 @@ Denied tidied(Denied m) {
   m.message = printable(m.message);
   return m;
 }
+MoveEnd tidied(MoveEnd m) {
+  m.message = printable(m.message);
+  return m;
+}
 Goodbye tidied(Goodbye m) {
   m.reason = printable(m.reason);
   return m;
@@ -221,6 +225,40 @@ Offset<fb::Join> pack_body(Builder& b, const Join& m) {
 }
 
 Offset<fb::Ping> pack_body(Builder& b, const Ping& m) { return fb::CreatePing(b, m.answer); }
+
+std::vector<fb::IdRun> pack_runs(const std::vector<IdRun>& runs) {
+  std::vector<fb::IdRun> out;
+  out.reserve(runs.size());
+  for (const IdRun& run : runs) out.emplace_back(run.first, run.count);
+  return out;
+}
+
+Offset<fb::MoveRequest> pack_body(Builder& b, const MoveRequest& m) {
+  const auto runs = b.CreateVectorOfStructs(pack_runs(m.runs));
+  return fb::CreateMoveRequest(b, m.request, m.pool, m.generation,
+                               static_cast<fb::Direction>(m.direction), m.first_layer, m.layers,
+                               m.bytes, m.chunk_bytes, m.checked, m.max_streams, m.bytes_per_s,
+                               m.time_left_us, m.runs_total, runs);
+}
+Offset<fb::MoveRuns> pack_body(Builder& b, const MoveRuns& m) {
+  return fb::CreateMoveRuns(b, m.request, b.CreateVectorOfStructs(pack_runs(m.runs)));
+}
+Offset<fb::MoveReady> pack_body(Builder& b, const MoveReady& m) {
+  return fb::CreateMoveReady(b, m.request);
+}
+Offset<fb::MoveCancel> pack_body(Builder& b, const MoveCancel& m) {
+  return fb::CreateMoveCancel(b, m.request);
+}
+Offset<fb::MoveEnd> pack_body(Builder& b, const MoveEnd& m) {
+  const auto code = m.failure ? to_code(*m.failure) : fb::Code::none;
+  return fb::CreateMoveEnd(b, m.request, code, b.CreateString(m.message), m.bytes);
+}
+Offset<fb::PoolOpened> pack_body(Builder& b, const PoolOpened& m) {
+  return fb::CreatePoolOpened(b, m.request);
+}
+Offset<fb::WantStreams> pack_body(Builder& b, const WantStreams& m) {
+  return fb::CreateWantStreams(b, m.count, m.epoch, b.CreateString(m.congestion));
+}
 
 template <typename Table>
 void finish(Builder& b, Offset<Table> body) {

@@ -31,7 +31,13 @@ inline constexpr std::uint32_t kMaxChunks = 65'536;   // of all regions of a poo
 inline constexpr std::uint32_t kMaxPlanes = 131'072;  // 65,536 layers, K and V apart
 inline constexpr std::uint64_t kMaxRegionBytes = 1ull << 47;
 inline constexpr std::uint64_t kMaxPoolBytes = kMaxRegions * kMaxRegionBytes;
-inline constexpr std::size_t kMaxSocketPathBytes = 107;  // sockaddr_un, less its terminator
+// Of one request. A million pieces on each side: longer lists are several transfers.
+inline constexpr std::uint32_t kMaxRuns = 1u << 20;
+inline constexpr std::uint32_t kMaxRunsPerFrame = 120'000;
+inline constexpr std::uint32_t kMinChunkBytes = 64u << 10, kMaxChunkBytes = 2u << 20;
+inline constexpr std::uint32_t kMaxStreams = 256;          // of one peer
+inline constexpr std::uint64_t kMaxTimeLeft = 1ull << 52;  // microseconds: 142 years
+inline constexpr std::size_t kMaxSocketPathBytes = 107;    // sockaddr_un, less its terminator
 
 using Id = std::array<std::byte, 16>;
 using Secret = std::array<std::byte, 32>;
@@ -178,8 +184,79 @@ struct Ping {
   friend bool operator==(const Ping&, const Ping&) = default;
 };
 
+// `count` neighbouring blocks, from `first`.
+struct IdRun {
+  std::uint32_t first = 0;
+  std::uint32_t count = 0;
+  friend bool operator==(const IdRun&, const IdRun&) = default;
+};
+
+// Requester to owner: move these blocks of your pool over the data streams between us.
+struct MoveRequest {
+  std::uint32_t request = 0;  // the requester's, used once
+  std::uint32_t pool = 0;
+  std::uint64_t generation = 1;
+  Direction direction = Direction::pull;
+  std::uint32_t first_layer = 0;
+  std::uint32_t layers = 1;
+  std::uint64_t bytes = 0;  // blocks * layers * block_bytes
+  std::uint32_t chunk_bytes = 0;
+  bool checked = false;            // chunks carry checksums
+  std::uint32_t max_streams = 0;   // at once; 0: all there are
+  std::uint64_t bytes_per_s = 0;   // at most; 0: no limit
+  std::uint64_t time_left_us = 0;  // until the deadline; 0: there is none
+  std::uint32_t runs_total = 0;    // here and in the MoveRuns that follow
+  std::vector<IdRun> runs{};
+  friend bool operator==(const MoveRequest&, const MoveRequest&) = default;
+};
+
+// More of a request's runs.
+struct MoveRuns {
+  std::uint32_t request = 0;
+  std::vector<IdRun> runs{};
+  friend bool operator==(const MoveRuns&, const MoveRuns&) = default;
+};
+
+// Owner to requester: send what you wanted to push.
+struct MoveReady {
+  std::uint32_t request = 0;
+  friend bool operator==(const MoveReady&, const MoveReady&) = default;
+};
+
+// Requester to owner: stop. A push is answered by a MoveEnd, after which nothing lands.
+struct MoveCancel {
+  std::uint32_t request = 0;
+  friend bool operator==(const MoveCancel&, const MoveCancel&) = default;
+};
+
+// Owner to requester: a push has landed, or a request has failed and why.
+struct MoveEnd {
+  std::uint32_t request = 0;
+  std::optional<ErrorCode> failure{};
+  std::string message{};
+  std::uint64_t bytes = 0;  // that landed, or were sent
+  friend bool operator==(const MoveEnd&, const MoveEnd&) = default;
+};
+
+// From the side that listens to one that does not: open so many data streams more to me, for my
+// requests. Where they cannot be had, a MoveEnd for request 0 says why.
+struct WantStreams {
+  std::uint32_t count = 1;
+  std::uint32_t epoch = 1;   // of the sender's requests: goes into the streams' greeting
+  std::string congestion{};  // empty: as the receiver likes
+  friend bool operator==(const WantStreams&, const WantStreams&) = default;
+};
+
+// The answer to OpenPool where nothing can be mapped, because the requester is on another host: its
+// requests will be served until it says Unmapped.
+struct PoolOpened {
+  std::uint32_t request = 0;
+  friend bool operator==(const PoolOpened&, const PoolOpened&) = default;
+};
+
 using Message = std::variant<Signpost, Hello, Refusal, OpenPool, PoolGrant, MoreFds, Denied, Served,
-                             Revoke, Unmapped, Goodbye, DataDoor, Join, Ping>;
+                             Revoke, Unmapped, Goodbye, DataDoor, Join, Ping, MoveRequest, MoveRuns,
+                             MoveReady, MoveCancel, MoveEnd, WantStreams, PoolOpened>;
 
 // "Hello", "PoolGrant", ...
 std::string_view name_of(const Message& message) noexcept;

@@ -34,7 +34,16 @@ class RandomMessage {
       case 10: return Goodbye{text(100)};
       case 11: return DataDoor{id(), secret(), coin() ? "10.0.0.7" : "fe80::1", port(), coin()};
       case 12: return Join{id(), number(), secret()};
-      default: return Ping{coin()};
+      case 13: return Ping{coin()};
+      case 14: return move_request();
+      case 15: return MoveRuns{number(), runs()};
+      case 16: return MoveReady{number()};
+      case 17: return MoveCancel{number()};
+      case 18: return move_end();
+      case 20: return PoolOpened{number()};
+      default:
+        return WantStreams{static_cast<std::uint32_t>(1 + below(kMaxStreams)), number(),
+                           coin() ? name() : std::string()};
     }
   }
 
@@ -151,6 +160,42 @@ class RandomMessage {
     Refusal m{code(), text(300), {}};
     for (std::size_t i = below(7); i > 0; --i)
       m.fields.push_back({text(20), text(kMaxTagBytes), text(kMaxTagBytes)});
+    return m;
+  }
+
+  std::vector<IdRun> runs() {
+    std::vector<IdRun> out(1 + below(50));
+    for (IdRun& run : out)
+      run = {static_cast<std::uint32_t>(below(1u << 30)),
+             static_cast<std::uint32_t>(1 + below(99))};
+    return out;
+  }
+
+  MoveRequest move_request() {
+    MoveRequest m;
+    m.request = number();
+    m.pool = number();
+    m.generation = 1 + below(1000);
+    m.direction = coin() ? Direction::push : Direction::pull;
+    m.first_layer = static_cast<std::uint32_t>(below(100));
+    m.layers = static_cast<std::uint32_t>(1 + below(100));
+    m.bytes = 1 + below(kMaxPoolBytes);
+    m.chunk_bytes =
+        static_cast<std::uint32_t>(kMinChunkBytes + below(kMaxChunkBytes - kMinChunkBytes + 1));
+    m.checked = coin();
+    m.max_streams = static_cast<std::uint32_t>(below(kMaxStreams + 1));
+    m.bytes_per_s = coin() ? 0 : engine_();
+    m.time_left_us = below(kMaxTimeLeft);
+    m.runs = runs();
+    m.runs_total = static_cast<std::uint32_t>(m.runs.size() + below(1000));
+    return m;
+  }
+
+  MoveEnd move_end() {
+    MoveEnd m{number(), {}, {}, below(kMaxPoolBytes)};
+    if (coin()) return m;
+    m.failure = code();
+    m.message = text(200);
     return m;
   }
 
