@@ -5,6 +5,7 @@
 #include "kvferry/error.hpp"       // IWYU pragma: export
 #include "kvferry/node.hpp"        // IWYU pragma: export
 #include "kvferry/pool.hpp"        // IWYU pragma: export
+#include "kvferry/registry.hpp"    // IWYU pragma: export
 #include "kvferry/shape.hpp"       // IWYU pragma: export
 #include "kvferry/transfer.hpp"    // IWYU pragma: export
 #include "kvferry/version.hpp"     // IWYU pragma: export

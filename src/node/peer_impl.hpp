@@ -160,6 +160,7 @@ class PeerImpl final : public TransferImpl::Owner, public std::enable_shared_fro
 };
 
 // "prefill-0 (pid 4711)"
+RemotePool describe_pool(const wire::PoolInfo& info);
 std::string describe_peer(const wire::Hello& hello, pid_t pid);
 
 }  // namespace kvferry::detail
