@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
 #include <asio/co_spawn.hpp>
 #include <asio/detached.hpp>
 #include <asio/use_awaitable.hpp>
@@ -20,6 +21,7 @@ using asio::ip::tcp;
 // itself may take.
 constexpr auto kSignpostTime = std::chrono::seconds(3);
 constexpr auto kProofTime = std::chrono::seconds(5);
+constexpr auto kFarewellTime = std::chrono::seconds(1);
 // Guests at once, of all and of one source; for one more, the oldest goes.
 constexpr std::size_t kMaxGuests = 1024;
 constexpr std::size_t kMaxGuestsOfOne = 256;
@@ -138,8 +140,26 @@ asio::awaitable<void> Reception::attend(std::shared_ptr<Guest> guest) {
     // The timer closed it, or it went away.
     if (guest->attempted) failure = "it did not finish in time";
   }
+  if (!failure.empty() && !closed_) {
+    note_failure(*guest, failure);
+    co_await see_off(guest);
+  }
   guest->timer.cancel();
-  if (!failure.empty() && !closed_) note_failure(*guest, failure);
+}
+
+// Closing with unread input would reset the connection, and the other side could lose our last
+// word, which says why: wait a little for it to close.
+asio::awaitable<void> Reception::see_off(std::shared_ptr<Guest> guest) {
+  if (guest->channel || !guest->socket.is_open()) co_return;
+  guest->allow(kFarewellTime, guest);
+  try {
+    guest->socket.shutdown(tcp::socket::shutdown_send);
+    std::array<std::byte, 1024> scrap;
+    while (co_await guest->socket.async_read_some(asio::buffer(scrap), asio::use_awaitable) > 0) {
+    }
+  } catch (const std::exception&) {
+    // Closed, by either side.
+  }
 }
 
 asio::awaitable<void> Reception::show_signpost(Guest& guest) {
