@@ -98,8 +98,7 @@ class KVFERRY_API Registry {
   RegisteredPeer resolve(std::string_view name) const;
   // Connects to the node of this name at the first of its addresses that answers, and makes sure
   // that it is the one. Throws: as resolve and Node::connect.
-  Peer connect(Node& node, std::string_view name,
-               std::chrono::milliseconds timeout = std::chrono::seconds(5)) const;
+  Peer connect(Node& node, std::string_view name, const ConnectOptions& options = {}) const;
   // Makes the entry before it returns. Where the name is there already it waits, no longer than
   // the entry can live, to see whether its node is dead. Requires: the node listens, and outlives
   // what is returned. Throws: Error{refused} (the name is another's), Error{unreachable},

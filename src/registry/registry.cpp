@@ -150,8 +150,8 @@ RegisteredPeer Registry::resolve(std::string_view name) const {
               fmt::format("registry {} knows no '{}'; {}", url(), name, names_of(list())));
 }
 
-Peer Registry::connect(Node& node, std::string_view name, std::chrono::milliseconds timeout) const {
-  const auto until = std::chrono::steady_clock::now() + timeout;
+Peer Registry::connect(Node& node, std::string_view name, const ConnectOptions& options) const {
+  const auto until = std::chrono::steady_clock::now() + options.timeout;
   const RegisteredPeer wanted = resolve(name);
   std::string reasons;
   for (const std::string& address : usable_addresses(wanted)) {
@@ -160,7 +160,9 @@ Peer Registry::connect(Node& node, std::string_view name, std::chrono::milliseco
     if (left <= std::chrono::milliseconds(0)) break;
     std::string why;
     try {
-      Peer peer = node.connect(address, left);
+      ConnectOptions attempt = options;
+      attempt.timeout = left;
+      Peer peer = node.connect(address, attempt);
       if (is_the_one(peer, wanted)) return peer;
       why = fmt::format("{} answers there, not {}", peer.name(), wanted.status.name);
       peer.close();

@@ -53,7 +53,7 @@ Peer connect_peer(Node& node, const ServerChoice& choice, const Registry* regist
   const auto timeout = std::chrono::ceil<std::chrono::milliseconds>(patience);
   try {
     return choice.is_address ? node.connect(choice.text, timeout)
-                             : registry->connect(node, choice.text, timeout);
+                             : registry->connect(node, choice.text, {.timeout = timeout});
   } catch (const Error& error) {
     // A silence that outlasts our own patience is no deadline of the user's.
     const bool own = plan.deadline && *plan.deadline <= kConnectTimeout;

@@ -36,8 +36,8 @@ constexpr const char* kFooter = R"(Examples:
   KVFERRY_REGISTRY=etcd://127.0.0.1:2379 kvferry peers --json -
 
 Environment:
-  KVFERRY_REGISTRY  --registry where it is not given; keeps a password off the command line,
-                    which other users can read
+  KVFERRY_REGISTRY  --registry where it is not given; keeps a password off the command
+                    line, which other users can read
 
 Exit codes:
   0  done, also where nobody is registered; of --watch: ended by Ctrl-C or SIGTERM
