@@ -220,7 +220,8 @@ NodeStatus NodeImpl::status() const {
   status.max_peers = options_.max_peers;
   status.served_transfers = served_transfers_;
   status.served_bytes = served_bytes_;
-  for (const wire::PoolInfo& pool : hello().pools) status.pools.push_back(describe_pool(pool));
+  for (const wire::PoolInfo& pool : hello(session::Caller{}).pools)
+    status.pools.push_back(describe_pool(pool));
   std::lock_guard lock(mutex_);
   status.addresses = listening_;
   status.peers = static_cast<std::uint32_t>(peers_.size());
