@@ -97,7 +97,8 @@ class KVFERRY_API Registry {
   // The node of this name. Throws: as list, and Error{unreachable} naming those who are there.
   RegisteredPeer resolve(std::string_view name) const;
   // Connects to the node of this name at the first of its addresses that answers, and makes sure
-  // that it is the one. Throws: as resolve and Node::connect.
+  // that it is the one. Where certificates are used, its own must be for `name`, unless the options
+  // say another. Throws: as resolve and Node::connect.
   Peer connect(Node& node, std::string_view name, const ConnectOptions& options = {}) const;
   // Makes the entry before it returns. Where the name is there already it waits, no longer than
   // the entry can live, to see whether its node is dead. Requires: the node listens, and outlives

@@ -153,6 +153,10 @@ RegisteredPeer Registry::resolve(std::string_view name) const {
 Peer Registry::connect(Node& node, std::string_view name, const ConnectOptions& options) const {
   const auto until = std::chrono::steady_clock::now() + options.timeout;
   const RegisteredPeer wanted = resolve(name);
+  // Whoever can write to the registry could name an address of another who has a certificate, too:
+  // it is the name that must be proved.
+  ConnectOptions attempt = options;
+  if (attempt.server_name.empty()) attempt.server_name = wanted.name;
   std::string reasons;
   for (const std::string& address : usable_addresses(wanted)) {
     const auto left =
@@ -160,7 +164,6 @@ Peer Registry::connect(Node& node, std::string_view name, const ConnectOptions& 
     if (left <= std::chrono::milliseconds(0)) break;
     std::string why;
     try {
-      ConnectOptions attempt = options;
       attempt.timeout = left;
       Peer peer = node.connect(address, attempt);
       if (is_the_one(peer, wanted)) return peer;

@@ -70,7 +70,8 @@ struct Reception::Guest {
   asio::steady_timer timer;
   std::shared_ptr<Channel> channel;  // instead of the socket, while it speaks our frames
   std::string name, source;
-  bool attempted = false;  // it did more than read the signpost
+  bool attempted = false;    // it did more than read the signpost
+  bool crowded_out = false;  // by others: no failure of its own
 };
 
 void Reception::welcome(tcp::socket socket) {
@@ -104,7 +105,10 @@ void Reception::make_room(const std::string& source) {
     leaves = guests_.begin();
   }
   if (leaves == guests_.end()) return;
-  if (const auto guest = leaves->lock()) guest->turn_out();
+  if (const auto guest = leaves->lock()) {
+    guest->crowded_out = true;
+    guest->turn_out();
+  }
   guests_.erase(leaves);
 }
 
@@ -138,7 +142,7 @@ asio::awaitable<void> Reception::attend(std::shared_ptr<Guest> guest) {
     failure = error.what();
   } catch (const std::exception&) {
     // The timer closed it, or it went away.
-    if (guest->attempted) failure = "it did not finish in time";
+    if (guest->attempted && !guest->crowded_out) failure = "it did not finish in time";
   }
   if (!failure.empty() && !closed_) {
     note_failure(*guest, failure);

@@ -48,12 +48,15 @@ constexpr std::chrono::nanoseconds kConnectTimeout = std::chrono::seconds(5);
 
 // `registry` is there where the choice is a name.
 Peer connect_peer(Node& node, const ServerChoice& choice, const Registry* registry,
-                  const ClientPlan& plan) {
-  const auto patience = std::min(plan.deadline.value_or(kConnectTimeout), kConnectTimeout);
-  const auto timeout = std::chrono::ceil<std::chrono::milliseconds>(patience);
+                  const ClientPlan& plan, const CredentialOptions& credentials) {
+  const auto timeout = std::min(plan.deadline.value_or(kConnectTimeout), kConnectTimeout);
+  ConnectOptions how;
+  how.timeout = std::chrono::ceil<std::chrono::milliseconds>(timeout);
+  how.insecure = credentials.insecure;
+  how.server_name = credentials.server_name;
   try {
-    return choice.is_address ? node.connect(choice.text, timeout)
-                             : registry->connect(node, choice.text, {.timeout = timeout});
+    return choice.is_address ? node.connect(choice.text, how)
+                             : registry->connect(node, choice.text, how);
   } catch (const Error& error) {
     // A silence that outlasts our own patience is no deadline of the user's.
     const bool own = plan.deadline && *plan.deadline <= kConnectTimeout;
@@ -80,8 +83,9 @@ auto naming_server(const std::vector<ServerChoice>& choices, const ServerChoice&
   }
 }
 
-std::vector<Server> connect_servers(Node& node, const EndpointOptions& endpoint,
+std::vector<Server> connect_servers(Node& node, const PoolCommandOptions& options,
                                     const ClientPlan& plan, Context& context) {
+  const EndpointOptions& endpoint = options.endpoint;
   const std::vector<ServerChoice> choices = chosen_servers(endpoint);
   std::optional<Registry> registry;
   if (std::any_of(choices.begin(), choices.end(), [](const auto& c) { return !c.is_address; }))
@@ -90,7 +94,7 @@ std::vector<Server> connect_servers(Node& node, const EndpointOptions& endpoint,
   for (const ServerChoice& choice : choices) {
     context.interrupts.throw_if_requested();
     servers.push_back(naming_server(choices, choice, [&] {
-      Peer peer = connect_peer(node, choice, registry ? &*registry : nullptr, plan);
+      Peer peer = connect_peer(node, choice, registry ? &*registry : nullptr, plan, options.credentials);
       RemotePool remote = find_pool(peer);
       return Server{choice.text, std::move(peer), std::move(remote)};
     }));
@@ -146,6 +150,7 @@ ConnectedClient connect_client(const PoolCommandOptions& options, const ClientPl
   NodeOptions node_options;
   node_options.name = plan.name;
   node_options.log = context.log;
+  node_options.credentials = options.credentials.files;
   auto node = std::make_unique<Node>(node_options);
   node->add(pool);
   std::vector<Pool> check_pool;
@@ -155,7 +160,7 @@ ConnectedClient connect_client(const PoolCommandOptions& options, const ClientPl
     check_pool.push_back(allocate_pool(device.device, check, pool_options));
     node->add(check_pool.front());
   }
-  std::vector<Server> servers = connect_servers(*node, options.endpoint, plan, context);
+  std::vector<Server> servers = connect_servers(*node, options, plan, context);
   Client client{std::move(device), std::move(pool), std::move(node), std::move(servers)};
   describe(client, geometry, context);
   return {std::move(client), std::move(check_pool)};

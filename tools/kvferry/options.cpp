@@ -129,9 +129,7 @@ void add_serve(CLI::App& root, ServeOptions& o) {
   CLI::App& app = *root.add_subcommand("serve", kServeText);
   add_endpoint(app, o.endpoint,
                "Unix socket for clients on this host (default: see Environment below)");
-  app.add_flag("--insecure", o.insecure,
-               "listen on an --ip that other hosts can reach, without authentication")
-      ->group(kWhere);
+  add_server_credentials(app, o.credentials);
   add_announcement(app, o);
   add_geometry(app, o.geometry);
   add_memory(app, o);
@@ -218,6 +216,7 @@ void add_move(CLI::App& root, MoveOptions& o, bool pull) {
         app, o.endpoint, "--to",
         "the server to push to, by name (needs --registry) or address (host:port, unix:PATH)");
   }
+  add_client_credentials(app, o.credentials);
   add_geometry(app, o.geometry);
   add_memory(app, o);
   add_output(app, o.debug, &o.json);
@@ -231,6 +230,7 @@ void add_explain(CLI::App& root, ExplainOptions& o) {
       app, o.endpoint, "--from,--to",
       "servers to explain, by name (needs --registry) or address (host:port, unix:PATH), with "
       "commas between them");
+  add_client_credentials(app, o.credentials);
   add_geometry(app, o.geometry);
   add_memory(app, o);
   // Nothing is moved, so nothing is sized; taken, so that the flags of pull fit here too.
@@ -256,6 +256,7 @@ std::unique_ptr<CLI::App> make_app(CommandLine& line) {
   add_bench(*app, line.bench);
   add_doctor(*app, line.doctor);
   add_plan(*app, line.plan);
+  add_keygen(*app, line.keygen);
   CLI::App& completion = *app->add_subcommand("completion", kCompletionText);
   choice(completion, "SHELL", line.shell, "bash|zsh|fish", "the shell to complete in")->required();
   completion.footer(kCompletionFooter);
@@ -265,7 +266,7 @@ std::unique_ptr<CLI::App> make_app(CommandLine& line) {
        {std::pair{"serve", Command::serve}, std::pair{"pull", Command::pull},
         std::pair{"push", Command::push}, std::pair{"explain", Command::explain},
         std::pair{"bench", Command::bench}, std::pair{"doctor", Command::doctor},
-        std::pair{"plan", Command::plan}, std::pair{"peers", Command::peers},
+        std::pair{"plan", Command::plan}, std::pair{"peers", Command::peers}, std::pair{"keygen", Command::keygen},
         std::pair{"completion", Command::completion}}) {
     app->get_subcommand(name)->callback([&line, command = command] { line.command = command; });
   }

@@ -6,8 +6,10 @@
 #include <string>
 
 #include "bench/command.hpp"
+#include "credential_options.hpp"
 #include "doctor/command.hpp"
 #include "peers/command.hpp"
+#include "keygen/command.hpp"
 #include "plan/command.hpp"
 #include "registry_options.hpp"
 
@@ -39,6 +41,7 @@ struct GeometryOptions {
 
 struct PoolCommandOptions {
   EndpointOptions endpoint;
+  CredentialOptions credentials;
   GeometryOptions geometry;
   std::string device = "auto";
   bool debug = false;
@@ -47,7 +50,6 @@ struct PoolCommandOptions {
 struct ServeOptions : PoolCommandOptions {
   std::string fill = "ones";
   bool writable = false;
-  bool insecure = false;
   std::string name;       // empty: not registered
   std::string advertise;  // empty: what it listens on
   std::uint32_t lease_s = 5;
@@ -88,6 +90,7 @@ struct CommandLine {
     doctor,
     plan,
     peers,
+    keygen,
     completion
   };
   Command command = Command::none;
@@ -98,6 +101,7 @@ struct CommandLine {
   DoctorOptions doctor;
   PlanOptions plan;
   PeersOptions peers;
+  KeygenOptions keygen;
   std::string shell;  // of completion
 };
 
