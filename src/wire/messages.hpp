@@ -247,9 +247,16 @@ struct WantStreams {
   friend bool operator==(const WantStreams&, const WantStreams&) = default;
 };
 
+// The answer to OpenPool where nothing can be mapped, because the requester is on another host: its
+// requests will be served until it says Unmapped.
+struct PoolOpened {
+  std::uint32_t request = 0;
+  friend bool operator==(const PoolOpened&, const PoolOpened&) = default;
+};
+
 using Message = std::variant<Signpost, Hello, Refusal, OpenPool, PoolGrant, MoreFds, Denied, Served,
                              Revoke, Unmapped, Goodbye, DataDoor, Join, Ping, MoveRequest, MoveRuns,
-                             MoveReady, MoveCancel, MoveEnd, WantStreams>;
+                             MoveReady, MoveCancel, MoveEnd, WantStreams, PoolOpened>;
 
 // "Hello", "PoolGrant", ...
 std::string_view name_of(const Message& message) noexcept;

@@ -40,6 +40,7 @@ class RandomMessage {
       case 16: return MoveReady{number()};
       case 17: return MoveCancel{number()};
       case 18: return move_end();
+      case 20: return PoolOpened{number()};
       default:
         return WantStreams{static_cast<std::uint32_t>(1 + below(kMaxStreams)), number(),
                            coin() ? name() : std::string()};
