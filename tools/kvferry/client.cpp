@@ -94,7 +94,8 @@ std::vector<Server> connect_servers(Node& node, const PoolCommandOptions& option
   for (const ServerChoice& choice : choices) {
     context.interrupts.throw_if_requested();
     servers.push_back(naming_server(choices, choice, [&] {
-      Peer peer = connect_peer(node, choice, registry ? &*registry : nullptr, plan, options.credentials);
+      Peer peer =
+          connect_peer(node, choice, registry ? &*registry : nullptr, plan, options.credentials);
       RemotePool remote = find_pool(peer);
       return Server{choice.text, std::move(peer), std::move(remote)};
     }));

@@ -266,8 +266,8 @@ std::unique_ptr<CLI::App> make_app(CommandLine& line) {
        {std::pair{"serve", Command::serve}, std::pair{"pull", Command::pull},
         std::pair{"push", Command::push}, std::pair{"explain", Command::explain},
         std::pair{"bench", Command::bench}, std::pair{"doctor", Command::doctor},
-        std::pair{"plan", Command::plan}, std::pair{"peers", Command::peers}, std::pair{"keygen", Command::keygen},
-        std::pair{"completion", Command::completion}}) {
+        std::pair{"plan", Command::plan}, std::pair{"peers", Command::peers},
+        std::pair{"keygen", Command::keygen}, std::pair{"completion", Command::completion}}) {
     app->get_subcommand(name)->callback([&line, command = command] { line.command = command; });
   }
   return app;

@@ -8,8 +8,8 @@
 #include "bench/command.hpp"
 #include "credential_options.hpp"
 #include "doctor/command.hpp"
-#include "peers/command.hpp"
 #include "keygen/command.hpp"
+#include "peers/command.hpp"
 #include "plan/command.hpp"
 #include "registry_options.hpp"
 
