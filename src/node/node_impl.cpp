@@ -8,11 +8,13 @@
 #include <asio/post.hpp>
 #include <asio/use_future.hpp>
 #include <bit>
+#include <filesystem>
 #include <future>
 
 #include "base/time_after.hpp"
 #include "node/peer_impl.hpp"
 #include "path/tcp/wire_socket.hpp"
+#include "session/address.hpp"
 
 namespace kvferry::detail {
 namespace {
@@ -162,6 +164,9 @@ void NodeImpl::listen(const ListenOptions& options) {
     }
   });
   port_ = bound.get_future().get();
+  std::lock_guard lock(mutex_);
+  if (options.tcp) listening_.push_back(session::Address{false, {}, options.ip, port_}.to_string());
+  listening_.push_back("unix:" + std::filesystem::absolute(options.socket_path).string());
 }
 
 std::shared_ptr<PeerImpl> NodeImpl::connect(std::string_view address,
@@ -212,6 +217,20 @@ std::vector<std::shared_ptr<PoolImpl>> NodeImpl::served_pools() const {
   return pools;
 }
 
+NodeStatus NodeImpl::status() const {
+  NodeStatus status;
+  status.name = options_.name;
+  status.max_peers = options_.max_peers;
+  status.served_transfers = served_transfers_;
+  status.served_bytes = served_bytes_;
+  for (const wire::PoolInfo& pool : hello(session::Caller{}).pools)
+    status.pools.push_back(describe_pool(pool));
+  std::lock_guard lock(mutex_);
+  status.addresses = listening_;
+  status.peers = static_cast<std::uint32_t>(peers_.size());
+  return status;
+}
+
 void NodeImpl::peer_ended(const std::shared_ptr<PeerImpl>& peer) {
   std::lock_guard lock(mutex_);
   std::erase(peers_, peer);
@@ -223,6 +242,10 @@ void NodeImpl::log(LogLevel level, std::string_view text) const {
 }
 
 void NodeImpl::tell(const PeerEvent& event) const {
+  if (event.kind == PeerEvent::Kind::served) {
+    ++served_transfers_;
+    served_bytes_ += event.bytes;
+  }
   if (options_.on_event) options_.on_event(event);
 }
 

@@ -3,6 +3,7 @@
 #include <asio/awaitable.hpp>
 #include <asio/executor_work_guard.hpp>
 #include <asio/io_context.hpp>
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
@@ -47,6 +48,7 @@ class NodeImpl : public std::enable_shared_from_this<NodeImpl> {
   std::uint16_t port() const noexcept { return port_; }
   std::shared_ptr<PeerImpl> connect(std::string_view address, const ConnectOptions& options);
   std::vector<std::shared_ptr<PeerImpl>> peers() const;
+  NodeStatus status() const;
   EventQueue& events() noexcept { return events_; }
   EndedTransfers& ended() noexcept { return *ended_; }
 
@@ -141,6 +143,8 @@ class NodeImpl : public std::enable_shared_from_this<NodeImpl> {
   session::DataDialler data_dialler_;
   std::unique_ptr<session::Listener> listener_;
   std::uint16_t port_ = 0;
+  std::vector<std::string> listening_;
+  mutable std::atomic<std::uint64_t> served_transfers_{0}, served_bytes_{0};
 };
 
 }  // namespace kvferry::detail

@@ -11,7 +11,6 @@
 #include "node/node_impl.hpp"
 
 namespace kvferry::detail {
-namespace {
 
 RemotePool describe_pool(const wire::PoolInfo& info) {
   RemotePool pool;
@@ -25,6 +24,8 @@ RemotePool describe_pool(const wire::PoolInfo& info) {
   if (info.device == Device::Kind::cuda) pool.device = "cuda " + memory::format_uuid(info.gpu);
   return pool;
 }
+
+namespace {
 
 std::string join_names(const std::vector<wire::PoolInfo>& pools) {
   std::string names;

@@ -214,6 +214,7 @@ class PeerImpl final : public TransferImpl::Owner, public std::enable_shared_fro
   std::map<std::uint32_t, PendingGrant> pending_;
 };
 
+RemotePool describe_pool(const wire::PoolInfo& info);
 // "prefill-0 (pid 4711)", "prefill-0 (10.0.0.7:4711, token 'reader')"
 std::string describe_peer(const wire::Hello& hello, const session::Caller& who);
 
