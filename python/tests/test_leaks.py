@@ -37,8 +37,8 @@ def flat(work, rounds):
     assert after["descriptors"] <= before["descriptors"]
     assert after["threads"] <= before["threads"]
     assert after["objects"] <= before["objects"] + 50, (before, after)
-    # Of an allocator's habits, not of each round.
-    assert after["KiB"] <= before["KiB"] + 1024 + rounds // 100, (before, after)
+    # Queues and allocators grow for a while; what each round leaves would be more than 64 bytes.
+    assert after["KiB"] <= before["KiB"] + 1024 + rounds * 64 // 1024, (before, after)
 
 
 def test_transfers_waited_for(pair):
