@@ -65,6 +65,7 @@ void Deliveries::release(PyObject* object) {
 }
 
 std::vector<Deliveries::Item> Deliveries::take() {
+  gil_until_joined = true;
   std::vector<Item> items;
   while (items.empty()) {
     std::vector<PyObject*> released;

@@ -35,7 +35,8 @@ WithoutGil::~WithoutGil() {
 }
 
 bool gil_is_gone() noexcept {
-  return ending.load() && ::pthread_equal(last_thread.load(), ::pthread_self()) == 0;
+  return ending.load() && !gil_until_joined &&
+         ::pthread_equal(last_thread.load(), ::pthread_self()) == 0;
 }
 
 void keep_gil_for_the_end() {

@@ -26,6 +26,9 @@ class WithoutGil {
   PyThreadState* state_;
 };
 
+// This thread serves others of Python's until the end, and is waited for then.
+inline thread_local bool gil_until_joined = false;
+
 // Whether this thread must not ask for the GIL any more.
 bool gil_is_gone() noexcept;
 // The interpreter is about to end: from now on only this thread asks for the GIL. Returns when

@@ -80,12 +80,13 @@ def _deliver(item: tuple[Any, ...]) -> None:
 
 
 def _at_exit() -> None:
+    # Daemon threads that wait for something of kvferry's go on waiting, rather than hear of nodes that are closed.
+    _core.keep_gil_for_the_end()
     for node in list(_nodes):
         node.close()
     _core.stop_deliveries()
     if _thread is not None:
         _thread.join(timeout=5)
-    _core.keep_gil_for_the_end()
 
 
 def _after_fork_in_child() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from kvferry import _core
 
 __all__ = [
@@ -25,7 +23,7 @@ class Error(Exception):
         code: The number of the error's class, which is also the exit code of the `kvferry` program.
     """
 
-    code: ClassVar[int] = 1
+    code = 1
 
 
 class TransferFailed(Error):

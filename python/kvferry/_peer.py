@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, Unpack
 
 from kvferry import _core
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["Explanation", "Peer", "RemotePool", "TransferOptions", "Verdict"]
 
 
-class RemotePool(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class RemotePool:
     """A pool that a peer serves."""
 
     name: str
@@ -42,7 +44,8 @@ class Verdict(NamedTuple):
     """What it does, or why it cannot."""
 
 
-class Explanation(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Explanation:
     """Which path the bytes between two pools take, and why not another."""
 
     local_pool: str
