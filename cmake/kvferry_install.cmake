@@ -1,4 +1,4 @@
-# The C++ package: library, headers, config files, docs. The command line and its completions are installed by tools/kvferry.
+# The package for C++ and C: library, headers, config files, docs. The command line and its completions are installed by tools/kvferry.
 include(CMakePackageConfigHelpers)
 set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/kvferry")
 
@@ -12,6 +12,12 @@ configure_package_config_file(cmake/kvferryConfig.cmake.in "${PROJECT_BINARY_DIR
 write_basic_package_version_file("${PROJECT_BINARY_DIR}/kvferryConfigVersion.cmake" COMPATIBILITY SameMinorVersion)
 install(FILES "${PROJECT_BINARY_DIR}/kvferryConfig.cmake" "${PROJECT_BINARY_DIR}/kvferryConfigVersion.cmake"
         DESTINATION "${package_dir}")
+
+# For those who ask pkg-config: C programs without CMake, cgo, Rust build scripts. Found from where it lies, so the tree can move.
+set(pc_dir "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
+cmake_path(RELATIVE_PATH CMAKE_INSTALL_PREFIX BASE_DIRECTORY "${CMAKE_INSTALL_PREFIX}/${pc_dir}" OUTPUT_VARIABLE pc_to_prefix)
+configure_file(cmake/kvferry.pc.in "${PROJECT_BINARY_DIR}/kvferry.pc" @ONLY)
+install(FILES "${PROJECT_BINARY_DIR}/kvferry.pc" DESTINATION "${pc_dir}")
 
 file(GLOB docs "${PROJECT_SOURCE_DIR}/*.md" "${PROJECT_SOURCE_DIR}/LICENSE")
 file(GLOB more_docs "${PROJECT_SOURCE_DIR}/docs/*.md")

@@ -109,6 +109,16 @@ struct RemotePool {
   std::string device;  // "host", "cuda GPU-<uuid>"
 };
 
+// What a node is, serves and has done, at the moment.
+struct NodeStatus {
+  std::string name;                    // NodeOptions::name
+  std::vector<std::string> addresses;  // listened on: "0.0.0.0:5555", "unix:/run/user/0/a.sock"
+  std::vector<RemotePool> pools;       // served, as peers are told of them
+  std::uint32_t peers = 0;             // connected, whoever called
+  std::uint32_t max_peers = 0;
+  std::uint64_t served_transfers = 0, served_bytes = 0;  // as peers reported them
+};
+
 // How one path would serve a pair of pools.
 struct PathVerdict {
   std::string path;
@@ -227,6 +237,7 @@ class KVFERRY_API Node {
   // of them has none.
   Peer connect(std::string_view address, const ConnectOptions& options);
   std::vector<Peer> peers() const;
+  NodeStatus status() const;
 
   // Readable (poll, epoll) while a completion or notice waits; owned by the node. Reads nothing
   // from it yourself.

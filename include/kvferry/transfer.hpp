@@ -98,6 +98,10 @@ class KVFERRY_API Transfer {
   bool wait_for(std::chrono::nanoseconds timeout) const;
   // Asks it to end early. It ends as `cancelled`, or as `done` if it was too late.
   void cancel() const noexcept;
+  // TransferOptions::notify_completion, asked for later, by whoever finds out that it has to wait:
+  // puts a Completion with this tag into the Node's queue at the end. At most one comes: asked
+  // again, the last tag counts. False where it has ended already; then none will come.
+  bool notify_completion(std::uint64_t tag) const;
   // Requires: ended.
   const TransferReport& report() const&;
   TransferReport report() const&&;

@@ -110,7 +110,7 @@ CopyArgs make_args(const plan::Plan& plan, const Slice& slice, const Launch& lau
   return a;
 }
 
-ControlArgs make_control(const Control& control, std::uint32_t launch) {
+ControlArgs make_control(const Control& control, std::uint32_t launch, std::uint32_t launches) {
   const std::uint32_t ticket = (control.ticket - 1 + launch) % kMaxTicket + 1;
   ControlArgs args;
   args.words = control.words;
@@ -119,6 +119,7 @@ ControlArgs make_control(const Control& control, std::uint32_t launch) {
   args.stop = ticket << 2 | 2;
   // What follows an aborted launch must not even begin.
   args.handshake = control.handshake || launch > 0 ? 1 : 0;
+  args.tell_end = control.tell_end && launch + 1 == launches ? 1 : 0;
   return args;
 }
 

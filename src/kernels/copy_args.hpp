@@ -42,6 +42,7 @@ struct ControlArgs {
   std::uint32_t* relay = nullptr;
   std::uint32_t go = 0, stop = 0;  // what the first CTA writes there
   std::uint32_t handshake = 0;
+  std::uint32_t tell_end = 0;
 };
 
 // Payloads travel in the kernel's parameters, and a launch costs what they measure: one kernel for
@@ -82,7 +83,8 @@ class Slicer {
 };
 
 CopyArgs make_args(const plan::Plan& plan, const Slice& slice, const Launch& launch);
-ControlArgs make_control(const Control& control, std::uint32_t launch);
+// Of the launch of that index among so many.
+ControlArgs make_control(const Control& control, std::uint32_t launch, std::uint32_t launches);
 // Plane tables where they are needed, then (source id | target id << 32) for every block.
 std::size_t payload_bytes(const plan::Plan& plan, const Slice& slice);
 void write_payload(const plan::Plan& plan, const Slice& slice, std::uint64_t* out);

@@ -165,11 +165,20 @@ TEST(CopyArgs, FourThousandPairsAreOneLaunch) {
 TEST(CopyArgs, TicketsFollowOneAnotherAndWrap) {
   Control control;
   control.ticket = kMaxTicket;
-  EXPECT_EQ(make_control(control, 0).go, kMaxTicket << 2 | 1);
-  EXPECT_EQ(make_control(control, 1).go, 1u << 2 | 1);
-  EXPECT_EQ(make_control(control, 2).stop, 2u << 2 | 2);
-  EXPECT_EQ(make_control(control, 0).handshake, 0u);
-  EXPECT_EQ(make_control(control, 1).handshake, 1u);
+  EXPECT_EQ(make_control(control, 0, 3).go, kMaxTicket << 2 | 1);
+  EXPECT_EQ(make_control(control, 1, 3).go, 1u << 2 | 1);
+  EXPECT_EQ(make_control(control, 2, 3).stop, 2u << 2 | 2);
+  EXPECT_EQ(make_control(control, 0, 3).handshake, 0u);
+  EXPECT_EQ(make_control(control, 1, 3).handshake, 1u);
+}
+
+TEST(CopyArgs, OnlyTheLastLaunchTellsTheEnd) {
+  Control control;
+  EXPECT_EQ(make_control(control, 0, 1).tell_end, 0u);
+  control.tell_end = true;
+  EXPECT_EQ(make_control(control, 0, 1).tell_end, 1u);
+  EXPECT_EQ(make_control(control, 1, 3).tell_end, 0u);
+  EXPECT_EQ(make_control(control, 2, 3).tell_end, 1u);
 }
 
 TEST(CopyArgs, PollsSeldomForSmallChunks) {

@@ -25,6 +25,20 @@ __device__ __forceinline__ bool aborted_at_start(const ControlArgs& a) {
   return said == a.stop;
 }
 
+// Called by all threads of a CTA when they have done their work.
+__device__ __forceinline__ void tell_end(const ControlArgs& a) {
+  if (a.tell_end == 0) return;
+  __syncthreads();
+  if (threadIdx.x != 0) return;
+  std::uint32_t* ended = a.relay + 1;
+  // What the CTA wrote is visible everywhere before it is counted, and all of it before the word.
+  __threadfence_system();
+  if (atomicAdd(ended, 1) + 1 < gridDim.x) return;
+  ptx::store_system(ended, 0);
+  __threadfence_system();
+  ptx::store_system(&a.words->done, 1);
+}
+
 // Tells a CTA when to stop. One of its threads asks: in the first CTA the host's word, a round trip
 // over PCIe of a microsecond or more, so the load is issued well before its value is used; in the
 // others the relay that the first one keeps in device memory. The rest of the CTA sees a flag in

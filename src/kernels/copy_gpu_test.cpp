@@ -46,8 +46,8 @@ class Copies : public testing::Test {
     void* words = nullptr;
     ok(cudaHostAlloc(&words, sizeof(Words), cudaHostAllocMapped));
     words_ = new (words) Words();
-    ok(cudaMalloc(reinterpret_cast<void**>(&relay_), sizeof *relay_));
-    ok(cudaMemset(relay_, 0, sizeof *relay_));
+    ok(cudaMalloc(reinterpret_cast<void**>(&relay_), kRelayBytes));
+    ok(cudaMemset(relay_, 0, kRelayBytes));
     std::mt19937 random(1);
     source_bytes_.resize(kBytes);
     for (std::size_t i = 0; i < kBytes; i += 4) {
@@ -109,7 +109,7 @@ class Copies : public testing::Test {
   }
 
   void launch(const plan::Plan& p, const Launch& l, bool handshake = false) {
-    const Control control{words_, relay_, ticket_ + 1, handshake};
+    const Control control{words_, relay_, ticket_ + 1, handshake, true};
     ticket_ += launches(p);
     ok(static_cast<cudaError_t>(launch_copy(p, l, control, stream_)));
   }
@@ -129,6 +129,7 @@ class Copies : public testing::Test {
     const auto [a, b] = std::mismatch(got.begin(), got.end(), wanted.begin());
     EXPECT_TRUE(a == got.end()) << "first wrong byte at " << (a - got.begin());
     EXPECT_EQ(words_->stopped, 0u);
+    EXPECT_EQ(words_->done, 1u);
   }
 
   static Launch shape(Family family, std::uint32_t ctas, std::uint32_t chunk,
@@ -252,6 +253,7 @@ TEST_F(Copies, AbortBeforeStartWritesNothing) {
     EXPECT_EQ(std::count(got.begin(), got.end(), 0xCD), static_cast<std::ptrdiff_t>(kBytes));
     EXPECT_EQ(words_->started, 1u);
     EXPECT_EQ(words_->stopped, 1u);
+    EXPECT_EQ(words_->done, 1u);
   }
 }
 
@@ -288,6 +290,7 @@ TEST_F(Copies, AbortMidWayStops) {
       ok(cudaStreamSynchronize(stream_));
       const auto took = std::chrono::steady_clock::now() - asked;
       EXPECT_EQ(words_->stopped, 1u);
+      EXPECT_EQ(words_->done, 1u);
       EXPECT_LT(took, std::chrono::milliseconds(5));
     }
   }

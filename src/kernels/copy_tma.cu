@@ -89,16 +89,17 @@ __global__ void __launch_bounds__(32 * kRings, 1)
   __shared__ volatile std::uint32_t stop;
   if (threadIdx.x == 0) stop = aborted_at_start(control) ? 1 : 0;
   __syncthreads();
-  // One lane of each warp drives a ring; the copies themselves need no threads.
-  if (threadIdx.x % 32 != 0) return;
   const std::uint32_t index = threadIdx.x / 32;
   const std::uint32_t worker = index * gridDim.x + blockIdx.x;
   const std::uint64_t items = items_of(p.args, worker);
-  if (items == 0) return;
-  Ring<kStageBytes, kBytes> ring(p, worker, stages + index * kTmaStages * kStageBytes,
-                                 full + index * kTmaStages);
-  AbortPoll poll(control, p.args.poll_mask, index == 0, &stop);
-  run(control.words, ring, poll, items, stop);
+  // One lane of each warp drives a ring; the copies themselves need no threads.
+  if (threadIdx.x % 32 == 0 && items > 0) {
+    Ring<kStageBytes, kBytes> ring(p, worker, stages + index * kTmaStages * kStageBytes,
+                                   full + index * kTmaStages);
+    AbortPoll poll(control, p.args.poll_mask, index == 0, &stop);
+    run(control.words, ring, poll, items, stop);
+  }
+  tell_end(control);
 #endif
 }
 

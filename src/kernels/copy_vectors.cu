@@ -149,13 +149,14 @@ __global__ void __launch_bounds__(1024)
                              static_cast<int>(threadIdx.x % 32 - lane)) != 0;
     if (stopping) {
       ptx::store_system(&control.words->stopped, 1);
-      return;
+      break;
     }
     poll.ask(k, items);
     Mover::copy(cursor.source(), cursor.target(), cursor.bytes(), lane, group);
     cursor.advance();
     poll.tell(k);
   }
+  tell_end(control);
 }
 
 template <typename Mover>

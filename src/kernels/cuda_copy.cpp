@@ -117,8 +117,9 @@ int launch_copy(const plan::Plan& plan, const Launch& launch, const Control& con
   Slicer slicer(plan);
   Slice slice;
   int error = cudaSuccess;
+  const std::uint32_t count = slicer.count();
   for (std::uint32_t i = 0; error == cudaSuccess && slicer.next(slice); ++i) {
-    const ControlArgs c = make_control(control, i);
+    const ControlArgs c = make_control(control, i, count);
     switch (const std::uint32_t k = class_of(payload_bytes(plan, slice)); k) {
       case 0: error = launch_slice<kPayloadBytes[0]>(plan, slice, launch, k, c, stream); break;
       case 1: error = launch_slice<kPayloadBytes[1]>(plan, slice, launch, k, c, stream); break;
@@ -159,7 +160,8 @@ std::uint32_t PackedCopy::launches() const noexcept {
 int PackedCopy::start(const Control& control, void* stream) const {
   int error = cudaSuccess;
   for (std::uint32_t i = 0; error == cudaSuccess && i < launches(); ++i)
-    error = start_grid(parts_[i].grid, parts_[i].params.data(), make_control(control, i), stream);
+    error = start_grid(parts_[i].grid, parts_[i].params.data(),
+                       make_control(control, i, launches()), stream);
   return error;
 }
 

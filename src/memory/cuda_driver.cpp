@@ -54,8 +54,6 @@ std::optional<Driver> load() {
       find("cuEventQuery", 2000, d.event_query) && find("cuMemcpy2DAsync", 3020, d.copy_2d) &&
       find("cuPointerGetAttribute", 4000, d.pointer_attribute) && find_memory(d);
   if (!complete || d.init(0) != CUDA_SUCCESS) return std::nullopt;
-  (void)find("cuStreamWriteValue32", 11070,
-             d.write_value);  // newer; done without where it is missing
   return d;
 }
 

@@ -31,6 +31,8 @@ std::vector<Peer> Node::peers() const {
   return peers;
 }
 
+NodeStatus Node::status() const { return state_->status(); }
+
 int Node::event_fd() const noexcept { return state_->events().fd(); }
 std::optional<Completion> Node::next_completion() { return state_->events().next_completion(); }
 std::optional<Notice> Node::next_notice() { return state_->events().next_notice(); }

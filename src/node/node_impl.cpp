@@ -8,11 +8,13 @@
 #include <asio/post.hpp>
 #include <asio/use_future.hpp>
 #include <bit>
+#include <filesystem>
 #include <future>
 
 #include "base/time_after.hpp"
 #include "node/peer_impl.hpp"
 #include "path/tcp/wire_socket.hpp"
+#include "session/address.hpp"
 
 namespace kvferry::detail {
 namespace {
@@ -40,7 +42,8 @@ NodeImpl::NodeImpl(NodeOptions options)
       paths_(path::make_paths(options_.copy_threads, options_.copy_costs)),
       net_threads_(std::make_shared<path::tcp::NetThreads>(options_.network.threads)),
       stages_(path::tcp::make_stage_pools(net_threads_)),
-      io_(std::make_unique<asio::io_context>(1)) {
+      io_(std::make_unique<asio::io_context>(1)),
+      ended_(std::make_shared<EndedTransfers>(*io_)) {
   if (!options_.name.empty() && !wire::is_name(options_.name))
     throw Error(ErrorCode::invalid_argument,
                 fmt::format("NodeOptions::name '{}': a name has 1 to 64 of [A-Za-z0-9._-]",
@@ -121,7 +124,8 @@ void NodeImpl::revoke(const std::shared_ptr<PoolImpl>& pool, std::chrono::millis
   }
   for (const auto& peer : peers()) {
     peer->drop_routes_of(pool.get());
-    asio::post(*io_, [peer, messages] {
+    asio::post(*io_, [this, peer, messages] {
+      ended_->drain();  // what has ended may hold a route
       for (const auto& message : messages) peer->say(message);
     });
   }
@@ -160,6 +164,9 @@ void NodeImpl::listen(const ListenOptions& options) {
     }
   });
   port_ = bound.get_future().get();
+  std::lock_guard lock(mutex_);
+  if (options.tcp) listening_.push_back(session::Address{false, {}, options.ip, port_}.to_string());
+  listening_.push_back("unix:" + std::filesystem::absolute(options.socket_path).string());
 }
 
 std::shared_ptr<PeerImpl> NodeImpl::connect(std::string_view address,
@@ -210,6 +217,20 @@ std::vector<std::shared_ptr<PoolImpl>> NodeImpl::served_pools() const {
   return pools;
 }
 
+NodeStatus NodeImpl::status() const {
+  NodeStatus status;
+  status.name = options_.name;
+  status.max_peers = options_.max_peers;
+  status.served_transfers = served_transfers_;
+  status.served_bytes = served_bytes_;
+  for (const wire::PoolInfo& pool : hello(session::Caller{}).pools)
+    status.pools.push_back(describe_pool(pool));
+  std::lock_guard lock(mutex_);
+  status.addresses = listening_;
+  status.peers = static_cast<std::uint32_t>(peers_.size());
+  return status;
+}
+
 void NodeImpl::peer_ended(const std::shared_ptr<PeerImpl>& peer) {
   std::lock_guard lock(mutex_);
   std::erase(peers_, peer);
@@ -221,6 +242,10 @@ void NodeImpl::log(LogLevel level, std::string_view text) const {
 }
 
 void NodeImpl::tell(const PeerEvent& event) const {
+  if (event.kind == PeerEvent::Kind::served) {
+    ++served_transfers_;
+    served_bytes_ += event.bytes;
+  }
   if (options_.on_event) options_.on_event(event);
 }
 
@@ -275,6 +300,7 @@ void NodeImpl::shutdown() noexcept {
   work_.reset();
   io_->stop();
   thread_.join();
+  ended_->drain();
   // What was posted too late for the thread, here: routes are released in it, and what they post in
   // turn.
   io_->restart();

@@ -3,6 +3,7 @@
 #include <asio/awaitable.hpp>
 #include <asio/executor_work_guard.hpp>
 #include <asio/io_context.hpp>
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "kvferry/node.hpp"
+#include "node/ended_transfers.hpp"
 #include "node/event_queue.hpp"
 #include "node/holds.hpp"
 #include "node/node_fwd.hpp"
@@ -46,7 +48,9 @@ class NodeImpl : public std::enable_shared_from_this<NodeImpl> {
   std::uint16_t port() const noexcept { return port_; }
   std::shared_ptr<PeerImpl> connect(std::string_view address, const ConnectOptions& options);
   std::vector<std::shared_ptr<PeerImpl>> peers() const;
+  NodeStatus status() const;
   EventQueue& events() noexcept { return events_; }
+  EndedTransfers& ended() noexcept { return *ended_; }
 
   // For peers:
   asio::io_context& io() noexcept { return *io_; }
@@ -119,6 +123,7 @@ class NodeImpl : public std::enable_shared_from_this<NodeImpl> {
   std::shared_ptr<path::tcp::RateLimit> rate_limit_;
   // After the paths: handlers left in it may hold routes, and go first.
   std::unique_ptr<asio::io_context> io_;
+  const std::shared_ptr<EndedTransfers> ended_;
   std::optional<asio::executor_work_guard<asio::io_context::executor_type>> work_;
   std::thread thread_;
 
@@ -138,6 +143,8 @@ class NodeImpl : public std::enable_shared_from_this<NodeImpl> {
   session::DataDialler data_dialler_;
   std::unique_ptr<session::Listener> listener_;
   std::uint16_t port_ = 0;
+  std::vector<std::string> listening_;
+  mutable std::atomic<std::uint64_t> served_transfers_{0}, served_bytes_{0};
 };
 
 }  // namespace kvferry::detail

@@ -11,7 +11,6 @@
 #include "node/node_impl.hpp"
 
 namespace kvferry::detail {
-namespace {
 
 RemotePool describe_pool(const wire::PoolInfo& info) {
   RemotePool pool;
@@ -25,6 +24,8 @@ RemotePool describe_pool(const wire::PoolInfo& info) {
   if (info.device == Device::Kind::cuda) pool.device = "cuda " + memory::format_uuid(info.gpu);
   return pool;
 }
+
+namespace {
 
 std::string join_names(const std::vector<wire::PoolInfo>& pools) {
   std::string names;
@@ -251,7 +252,7 @@ void PeerImpl::forget(TransferImpl& transfer) {
 }
 
 // Runs on whichever thread noticed the end, a CUDA callback included: everything that may block or
-// call CUDA is posted.
+// call CUDA is left to the I/O thread.
 void PeerImpl::ended(TransferImpl& transfer, std::shared_ptr<path::Route> route) {
   // Holds the node until the last line: shutdown() goes on once the transfer is forgotten.
   const auto node = node_.lock();
@@ -260,16 +261,18 @@ void PeerImpl::ended(TransferImpl& transfer, std::shared_ptr<path::Route> route)
   if (node && ending.notify_completion)
     node->events().push(Completion{ending.tag, state, Transfer(transfer.shared_from_this())});
   if (node)
-    asio::post(node->io(), [self = shared_from_this(), route = std::move(route),
-                            transfer = transfer.shared_from_this(), state]() mutable {
-      route.reset();
-      if (const auto& deadline = transfer->ending().deadline) deadline->end();
-      if (state != TransferState::done) return;
-      wire::Served served = transfer->ending().served;
-      served.seconds = transfer->report().total_s;
-      self->say(served);
-    });
+    node->ended().add({shared_from_this(), transfer.shared_from_this(), std::move(route)},
+                      ending.served.notice.has_value());
   forget(transfer);
+}
+
+void PeerImpl::say_last_words(const TransferImpl& transfer) {
+  const TransferImpl::Ending& ending = transfer.ending();
+  if (ending.deadline) ending.deadline->end();
+  if (transfer.state() != TransferState::done) return;
+  wire::Served served = ending.served;
+  served.seconds = transfer.report().total_s;
+  say(served);
 }
 
 void PeerImpl::arm(const std::shared_ptr<DeadlineTimer>& deadline,
@@ -313,8 +316,9 @@ void PeerImpl::close() noexcept {
   const auto node = node_.lock();
   if (!node) return;
   close_links(end_reason_);
-  // Posted behind the Unmapped messages of the routes, so that the owner hears them first.
-  asio::post(node->io(), [self = shared_from_this()] {
+  // Behind the Unmapped messages of the routes, so that the owner hears them first.
+  asio::post(node->io(), [node, self = shared_from_this()] {
+    node->ended().drain();
     const auto channel = self->channel_;
     if (!channel) return;
     channel->send(wire::Goodbye{"closed"});

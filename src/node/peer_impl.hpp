@@ -64,6 +64,8 @@ class PeerImpl final : public TransferImpl::Owner, public std::enable_shared_fro
 
   // Queues a message; none once the connection is over. I/O thread.
   void say(const wire::Message& message, std::vector<UniqueFd> fds = {});
+  // Of a transfer that has ended, for EndedTransfers. I/O thread.
+  void say_last_words(const TransferImpl& transfer);
   // Reads messages until the connection ends.
   asio::awaitable<void> serve();
   // The node is going, and its I/O context with it: lets go of the channel. The I/O thread has
@@ -212,6 +214,7 @@ class PeerImpl final : public TransferImpl::Owner, public std::enable_shared_fro
   std::map<std::uint32_t, PendingGrant> pending_;
 };
 
+RemotePool describe_pool(const wire::PoolInfo& info);
 // "prefill-0 (pid 4711)", "prefill-0 (10.0.0.7:4711, token 'reader')"
 std::string describe_peer(const wire::Hello& hello, const session::Caller& who);
 

@@ -35,6 +35,8 @@ bool Transfer::wait_for(std::chrono::nanoseconds timeout) const {
   return state_->wait_until(time_after(std::chrono::steady_clock::now(), timeout));
 }
 
+bool Transfer::notify_completion(std::uint64_t tag) const { return state_->notify(tag); }
+
 void Transfer::cancel() const noexcept { state_->abort(TransferState::cancelled, "cancelled"); }
 
 TransferReport Transfer::wait() const&& { return static_cast<const Transfer&>(*this).wait(); }

@@ -196,6 +196,20 @@ bool TransferImpl::wait_until(Clock::time_point until) {
   }
 }
 
+bool TransferImpl::notify(std::uint64_t tag) {
+  std::shared_ptr<path::Job> job;
+  {
+    // What the end does it reads after the state has changed, which takes this lock.
+    std::lock_guard lock(mutex_);
+    if (state_ != TransferState::running) return false;
+    start_.ending.notify_completion = true;
+    start_.ending.tag = tag;
+    job = job_;
+  }
+  if (job) job->prompt();
+  return true;
+}
+
 void TransferImpl::abort(TransferState why, std::string message) noexcept {
   std::shared_ptr<path::Job> job;
   {

@@ -57,6 +57,8 @@ class TransferImpl final : public path::JobObserver,
 
   TransferState poll();
   bool wait_until(Clock::time_point until);
+  // Adds a completion to what there is to do at the end; false where it has ended.
+  bool notify(std::uint64_t tag);
   // Stops it early for the reason given; the first reason counts.
   void abort(TransferState why, std::string message) noexcept;
 

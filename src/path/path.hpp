@@ -83,6 +83,9 @@ class Job {
   // Waits for that, at most until `until`; spins briefly where that is how latency is won, then
   // sleeps.
   virtual bool wait_until(std::chrono::steady_clock::time_point until) = 0;
+  // As JobOptions::prompt, asked for after the start. A path that always tells at once does
+  // nothing.
+  virtual void prompt() noexcept {}
   // For TransferReport::method.
   virtual std::string method() const = 0;
   virtual const volatile std::uint32_t* status_word() const noexcept { return nullptr; }

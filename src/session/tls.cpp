@@ -6,6 +6,7 @@
 #include <openssl/x509v3.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -21,6 +22,46 @@ constexpr std::size_t kRecordBytes = 16u << 10;
 // Encrypted bytes are sent in batches of this size: a call into the kernel for each record would
 // cost as much as encrypting it.
 constexpr std::size_t kBatchBytes = 8 * kRecordBytes;
+
+// Cuts pieces of any length into records: in place where a piece is long enough, else put together
+// in `gathered`.
+class Records {
+ public:
+  Records(std::span<const std::span<const std::byte>> pieces, std::vector<std::byte>& gathered)
+      : pieces_(pieces), gathered_(gathered) {
+    skip_empty();
+  }
+  bool done() const noexcept { return pieces_.empty(); }
+  // Requires: not done. Valid until the next call.
+  std::span<const std::byte> next() {
+    if (rest().size() >= kRecordBytes || pieces_.size() == 1) return take(kRecordBytes);
+    gathered_.clear();
+    while (!done() && gathered_.size() < kRecordBytes) {
+      const auto part = take(kRecordBytes - gathered_.size());
+      gathered_.insert(gathered_.end(), part.begin(), part.end());
+    }
+    return gathered_;
+  }
+
+ private:
+  std::span<const std::byte> rest() const { return pieces_.front().subspan(offset_); }
+  std::span<const std::byte> take(std::size_t most) {
+    const auto part = rest().first(std::min(rest().size(), most));
+    offset_ += part.size();
+    skip_empty();
+    return part;
+  }
+  void skip_empty() {
+    while (!pieces_.empty() && offset_ == pieces_.front().size()) {
+      pieces_ = pieces_.subspan(1);
+      offset_ = 0;
+    }
+  }
+
+  std::span<const std::span<const std::byte>> pieces_;
+  std::size_t offset_ = 0;  // in the first of them
+  std::vector<std::byte>& gathered_;
+};
 
 }  // namespace
 
@@ -129,30 +170,11 @@ std::size_t Tls::read(std::span<std::byte> bytes) {
 }
 
 std::size_t Tls::write(std::span<const std::span<const std::byte>> pieces) {
+  Records records(pieces, gathered_);
   std::size_t taken = 0;
-  std::size_t piece = 0, offset = 0;
-  while (flush()) {
-    // One record's worth: in place where a piece is long enough, else put together.
-    while (piece < pieces.size() && offset == pieces[piece].size()) ++piece, offset = 0;
-    if (piece == pieces.size()) break;
-    while (out_.size() < kBatchBytes && piece < pieces.size()) {
-      std::span<const std::byte> record = pieces[piece].subspan(offset);
-      if (record.size() >= kRecordBytes || piece + 1 == pieces.size()) {
-        record = record.first(std::min(record.size(), kRecordBytes));
-        offset += record.size();
-      } else {
-        gathered_.clear();
-        while (piece < pieces.size() && gathered_.size() < kRecordBytes) {
-          const auto rest = pieces[piece].subspan(offset);
-          const auto part = rest.first(std::min(rest.size(), kRecordBytes - gathered_.size()));
-          gathered_.insert(gathered_.end(), part.begin(), part.end());
-          offset += part.size();
-          if (offset == pieces[piece].size()) ++piece, offset = 0;
-        }
-        record = gathered_;
-      }
-      while (piece < pieces.size() && offset == pieces[piece].size()) ++piece, offset = 0;
-      if (record.empty()) continue;
+  while (flush() && !records.done()) {
+    while (out_.size() < kBatchBytes && !records.done()) {
+      const auto record = records.next();
       ERR_clear_error();
       std::size_t written = 0;
       // The BIO takes whole records, always: there is nothing to retry.

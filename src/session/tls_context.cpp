@@ -213,6 +213,8 @@ std::unique_ptr<Tls> TlsContext::connect(int socket, std::string who,
   return Tls::client(*client_, socket, std::move(who), tokens_.front().key);
 }
 
+std::string tls_library() { return OpenSSL_version(OPENSSL_VERSION); }
+
 std::unique_ptr<ssl_ctx_st, void (*)(ssl_ctx_st*)> make_key_client() {
   auto context = make_context(TLS_client_method(), kKeyCiphers);
   // There is no authority in it: a server that shows a certificate instead of the key is refused.

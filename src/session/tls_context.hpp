@@ -55,6 +55,9 @@ class TlsContext {
   Context server_, client_;
 };
 
+// "OpenSSL 3.0.19 27 Jan 2026": the library that is used now.
+std::string tls_library();
+
 // A context for connections whose only credential is a key: TLS 1.3, no certificates, no tickets.
 std::unique_ptr<ssl_ctx_st, void (*)(ssl_ctx_st*)> make_key_client();
 

@@ -81,7 +81,7 @@ def test_a_report(nothing_left):
     assert report["error"] is None
     assert report["healthy"] == (report["exit_code"] == 0)
     assert {check["area"] for check in report["checks"]} >= {
-        "system", "kernel", "memory", "limits", "cpu", "gpu", "sharing",
+        "system", "kernel", "memory", "limits", "cpu", "network", "gpu", "sharing",
     }
     counts = dict.fromkeys(STATES, 0)
     for check in report["checks"]:

@@ -42,7 +42,7 @@ def test_help_says_units_defaults_environment_and_exit_codes(command):
 
 def test_no_command_and_an_unknown_one():
     error = usage_error()
-    assert "a command is required: serve, pull, push, explain, bench, doctor, plan, keygen, completion\n" in error
+    assert "a command is required: serve, pull, push, explain, peers, bench, doctor, plan, keygen, completion\n" in error
     assert "See kvferry --help" in error
     assert '"fetch" is not a command' in usage_error("fetch")
 

@@ -282,6 +282,31 @@ TEST_P(Contract, NoticeAndCompletion) {
   EXPECT_FALSE(node->next_completion());
 }
 
+// Asked for while it moves, or too late: then it says so, and none comes. The end is heard of
+// without anybody waiting for it.
+TEST_P(Contract, CompletionAskedForLater) {
+  meet(large_shape(), 128);
+  const Ids from = shuffled(128, 128, 1), to = shuffled(128, 128, 2);
+  for (std::uint64_t tag = 1; tag <= 20; ++tag) {
+    const auto transfer = peer->pull(*pool, from, to);
+    std::this_thread::sleep_for(std::chrono::microseconds(200 * (tag % 4)));
+    const bool asked = transfer.notify_completion(tag);
+    std::optional<Completion> completion;
+    for (int i = 0; asked && i < 2000 && !completion; ++i) {
+      completion = node->next_completion();
+      if (!completion) std::this_thread::sleep_for(milliseconds(1));
+    }
+    if (asked) {
+      ASSERT_TRUE(completion);
+      EXPECT_EQ(completion->tag, tag);
+      EXPECT_EQ(completion->state, TransferState::done);
+    }
+    transfer.wait();
+    EXPECT_FALSE(transfer.notify_completion(tag));
+    EXPECT_FALSE(node->next_completion());
+  }
+}
+
 // Whatever the race, one terminal state, and nothing lands after it.
 TEST_P(Contract, CancelIsFinal) {
   meet(large_shape(), 128);

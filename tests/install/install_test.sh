@@ -33,7 +33,7 @@ lib=$(find "$prefix" -name libkvferry.so)
 [ -n "$lib" ] || fail "not installed: libkvferry.so"
 
 # It shows its own names only, finds the driver at run time, and carries no path of this build.
-strange=$(nm -DC --defined-only "$lib" | cut -d' ' -f3- | grep -vE '^((typeinfo|typeinfo name|vtable) for )?kvferry::' || true)
+strange=$(nm -DC --defined-only "$lib" | cut -d' ' -f3- | grep -vE '^(((typeinfo|typeinfo name|vtable) for )?kvferry::|kvferry_[a-z_]+$)' || true)
 [ -z "$strange" ] || fail "libkvferry.so shows foreign symbols: $strange"
 for file in "$lib" "$prefix/bin/kvferry"; do
   needed=$(objdump -p "$file" | grep -E 'NEEDED|RPATH|RUNPATH')
@@ -44,6 +44,20 @@ quietly cmake -G Ninja -S "$here/consumer" -B "$work/consumer" -DCMAKE_PREFIX_PA
   -DCMAKE_CXX_COMPILER="$cxx" ${CONSUMER_FLAGS:+"-DCMAKE_CXX_FLAGS=$CONSUMER_FLAGS"}
 quietly cmake --build "$work/consumer"
 timeout 60 "$work/consumer/consumer" "$work"
+
+# C, by CMake in a project without C++, and by pkg-config.
+quietly cmake -G Ninja -S "$here/../../examples/c" -B "$work/c" -DCMAKE_PREFIX_PATH="$prefix" \
+  ${CONSUMER_FLAGS:+"-DCMAKE_C_FLAGS=$CONSUMER_FLAGS"}
+quietly cmake --build "$work/c"
+timeout 60 "$here/../../examples/c/run.sh" "$work/c/server_c" "$work/c/client_c"
+if command -v pkg-config >/dev/null; then
+  pc=$(dirname "$(find "$prefix" -name kvferry.pc)")
+  read -ra flags <<<"$(PKG_CONFIG_PATH=$pc pkg-config --cflags --libs kvferry)"
+  quietly "${CC:-cc}" -std=c11 ${CONSUMER_FLAGS:-} "$here/consumer/consumer.c" -o "$work/consumer_c" "${flags[@]}"
+  LD_LIBRARY_PATH=$(dirname "$lib") "$work/consumer_c"
+else
+  echo "install_test: pkg-config was not found: kvferry.pc is not tried"
+fi
 
 quietly cmake --build "$build" --target uninstall
 left=$(find "$prefix" -mindepth 1)

@@ -7,6 +7,8 @@
 #include "geometry_table.hpp"
 #include "kvferry/error.hpp"
 #include "quote.hpp"
+#include "registry_options.hpp"
+#include "servers.hpp"
 #include "units.hpp"
 
 namespace kvferry::cli {
@@ -24,31 +26,37 @@ RemotePool find_pool(const Peer& peer) {
 }
 
 void describe(const Client& client, const Geometry& geometry, Context& context) {
-  const auto& [device, pool, node, peer, remote] = client;
+  const auto& [device, pool, node, servers] = client;
   context.out.field("geometry", fmt::format("{}; a block is {}", geometry.shape.to_string(),
                                             format_bytes(geometry.shape.block_bytes())));
   const std::uint64_t bytes = geometry.shape.block_bytes() * geometry.shape.layers * pool.blocks();
   context.out.field("local", fmt::format("{} ({}) on {}{}", counted(pool.blocks(), "block"),
                                          format_bytes(bytes), device.device.to_string(),
                                          device.why.empty() ? "" : " (" + device.why + ")"));
-  context.out.field("remote", printable(fmt::format(
-                                  "{} on {}, {}, {}, served by {}", counted(remote.blocks, "block"),
-                                  remote.device, remote.tag.empty() ? "no tag" : remote.tag,
-                                  remote.writable ? "writable" : "read-only", peer.name())));
+  for (const Server& server : servers) {
+    const RemotePool& remote = server.remote;
+    context.out.field(
+        &server == &servers.front() ? "remote" : "",
+        printable(fmt::format("{} on {}, {}, {}, served by {}", counted(remote.blocks, "block"),
+                              remote.device, remote.tag.empty() ? "no tag" : remote.tag,
+                              remote.writable ? "writable" : "read-only", server.peer.name())));
+  }
 }
 
 // The library's own patience, and so the longest a connect waits.
 constexpr std::chrono::nanoseconds kConnectTimeout = std::chrono::seconds(5);
 
-Peer connect_peer(Node& node, const std::string& address, const ClientPlan& plan,
-                  const CredentialOptions& credentials) {
+// `registry` is there where the choice is a name.
+Peer connect_peer(Node& node, const ServerChoice& choice, const Registry* registry,
+                  const ClientPlan& plan, const CredentialOptions& credentials) {
   const auto timeout = std::min(plan.deadline.value_or(kConnectTimeout), kConnectTimeout);
   ConnectOptions how;
   how.timeout = std::chrono::ceil<std::chrono::milliseconds>(timeout);
   how.insecure = credentials.insecure;
   how.server_name = credentials.server_name;
   try {
-    return node.connect(address, how);
+    return choice.is_address ? node.connect(choice.text, how)
+                             : registry->connect(node, choice.text, how);
   } catch (const Error& error) {
     // A silence that outlasts our own patience is no deadline of the user's.
     const bool own = plan.deadline && *plan.deadline <= kConnectTimeout;
@@ -64,7 +72,52 @@ Peer connect_peer(Node& node, const std::string& address, const ClientPlan& plan
   }
 }
 
+// What goes wrong with one of several servers says with which.
+template <typename F>
+auto naming_server(const std::vector<ServerChoice>& choices, const ServerChoice& choice, F&& call) {
+  try {
+    return std::forward<F>(call)();
+  } catch (const Error& error) {
+    if (choices.size() == 1) throw;
+    throw Error(error.code(), fmt::format("{}: {}", choice.text, error.what()), error.where());
+  }
+}
+
+std::vector<Server> connect_servers(Node& node, const PoolCommandOptions& options,
+                                    const ClientPlan& plan, Context& context) {
+  const EndpointOptions& endpoint = options.endpoint;
+  const std::vector<ServerChoice> choices = chosen_servers(endpoint);
+  std::optional<Registry> registry;
+  if (std::any_of(choices.begin(), choices.end(), [](const auto& c) { return !c.is_address; }))
+    registry.emplace(open_registry(endpoint.registry, context.log));
+  std::vector<Server> servers;
+  for (const ServerChoice& choice : choices) {
+    context.interrupts.throw_if_requested();
+    servers.push_back(naming_server(choices, choice, [&] {
+      Peer peer =
+          connect_peer(node, choice, registry ? &*registry : nullptr, plan, options.credentials);
+      RemotePool remote = find_pool(peer);
+      return Server{choice.text, std::move(peer), std::move(remote)};
+    }));
+    const Server& server = servers.back();
+    context.report.remotes.push_back(
+        {server.peer.name(), server.label, server.remote, server.peer.explain()});
+  }
+  return servers;
+}
+
 }  // namespace
+
+std::uint32_t Client::remote_blocks() const {
+  return std::min_element(
+             servers.begin(), servers.end(),
+             [](const Server& a, const Server& b) { return a.remote.blocks < b.remote.blocks; })
+      ->remote.blocks;
+}
+
+std::string where_to(const EndpointOptions& endpoint) {
+  return endpoint.servers.empty() ? server_address(endpoint) : printable(endpoint.servers);
+}
 
 std::string printable(std::string text) {
   std::replace_if(
@@ -83,7 +136,7 @@ std::string server_address(const EndpointOptions& endpoint) {
 ConnectedClient connect_client(const PoolCommandOptions& options, const ClientPlan& plan,
                                Context& context) {
   const Geometry& geometry = plan.geometry;
-  const std::string address = server_address(options.endpoint);
+  chosen_servers(options.endpoint);  // a mistake in it is found before anything is allocated
   DeviceChoice device = choose_device(options.device);
   context.report.device = device;
   if (!geometry.dtype_note.empty()) context.out.line("note: {}", geometry.dtype_note);
@@ -109,13 +162,9 @@ ConnectedClient connect_client(const PoolCommandOptions& options, const ClientPl
     check_pool.push_back(allocate_pool(device.device, check, pool_options));
     node->add(check_pool.front());
   }
-  Peer peer = connect_peer(*node, address, plan, options.credentials);
-  RemotePool remote = find_pool(peer);
-  context.report.remote = RemoteReport{peer.name(), address, remote};
-  Client client{std::move(device), std::move(pool), std::move(node), std::move(peer),
-                std::move(remote)};
+  std::vector<Server> servers = connect_servers(*node, options, plan, context);
+  Client client{std::move(device), std::move(pool), std::move(node), std::move(servers)};
   describe(client, geometry, context);
-  context.report.pairs = client.peer.explain();
   return {std::move(client), std::move(check_pool)};
 }
 

@@ -12,13 +12,24 @@
 
 namespace kvferry::cli {
 
-// A pool of ours, a connection, and the server's pool of the same name.
+// A connection, and the server's pool of our pool's name.
+struct Server {
+  std::string label;  // as typed: a name or an address
+  Peer peer;
+  RemotePool remote;
+};
+
+// A pool of ours and who is to be talked to.
 struct Client {
   DeviceChoice device;
   Pool pool;
-  std::unique_ptr<Node> node;  // after the pool: closed before the pool goes
-  Peer peer;
-  RemotePool remote;
+  std::unique_ptr<Node> node;   // after the pool: closed before the pool goes
+  std::vector<Server> servers;  // at least one
+
+  // Of a command that goes to one.
+  const Server& server() const { return servers.front(); }
+  // Ids are for every server.
+  std::uint32_t remote_blocks() const;
 };
 
 struct ClientPlan {
@@ -42,8 +53,10 @@ struct ConnectedClient {
 ConnectedClient connect_client(const PoolCommandOptions& options, const ClientPlan& plan,
                                Context& context);
 
-// "unix:PATH", "HOST:PORT", "[V6]:PORT".
+// Of --ip and --port, or --socket: "unix:PATH", "HOST:PORT", "[V6]:PORT".
 std::string server_address(const EndpointOptions& endpoint);
+// Where the command goes, for a person to read.
+std::string where_to(const EndpointOptions& endpoint);
 
 // A stranger's text for a terminal: control characters but line breaks become '?'.
 std::string printable(std::string text);

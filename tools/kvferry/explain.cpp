@@ -10,9 +10,12 @@ void run_explain(const ExplainOptions& options, Context& context) {
   // Nothing moves, so one block tells as much as a full pool.
   const ClientPlan plan{"explain", resolve_one_block(options.geometry), 0, {}};
   context.report.geometry = plan.geometry;
-  context.out.line("kvferry explain: {}", server_address(options.endpoint));
+  context.out.line("kvferry explain: {}", where_to(options.endpoint));
   const ConnectedClient connected = connect_client(options, plan, context);
-  print_all_paths(context.report.pairs, context.out);
+  for (const RemoteReport& remote : context.report.remotes) {
+    if (context.report.remotes.size() > 1) context.out.line("{}:", printable(remote.peer));
+    print_all_paths(remote.pairs, context.out);
+  }
 }
 
 }  // namespace kvferry::cli

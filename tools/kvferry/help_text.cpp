@@ -18,6 +18,7 @@ Each command has its own help: kvferry pull --help, or kvferry help pull.
 
 Environment:
   CUDA_VISIBLE_DEVICES  the GPUs this process may use; --device cuda:N counts among these
+  KVFERRY_REGISTRY      etcd cluster where servers are found by name, as --registry
   XDG_RUNTIME_DIR       where serve puts its Unix socket, see kvferry serve --help)";
 
 const char* const kServeText = R"(Hold a KV cache and let other processes pull from it.
@@ -25,7 +26,13 @@ const char* const kServeText = R"(Hold a KV cache and let other processes pull f
 Allocates a pool named "kv", fills it, and serves any number of clients at once until
 Ctrl-C or SIGTERM; then prints totals and exits 0. One line for every client that
 connects, is refused, has moved blocks, or leaves. Processes on this host are let in
-when they run as the same user, others by the credential they share with the server.)";
+when they run as the same user, others by the credential they share with the server.
+
+With --name and --registry the server makes an entry in etcd before it is ready, and
+clients find it by that name (pull --from NAME). The entry goes when the server ends, or
+--lease seconds after it died. A name is one server's: a second one is refused. While etcd
+cannot be reached, which is said once, blocks go on moving, and the entry is made again
+when it is back.)";
 
 const char* const kServeFooter = R"(Examples:
   kvferry serve
@@ -34,9 +41,12 @@ const char* const kServeFooter = R"(Examples:
   kvferry serve --ip 10.0.0.5 --token-file cluster.token
   kvferry serve --ip 10.0.0.5 --tls-cert prefill-0.pem --tls-key prefill-0.key \
       --tls-ca ca.pem --permit decode-3=read --permit loader=read,write:kv
+  kvferry serve --name prefill-0 --registry etcd://127.0.0.1:2379
 
 Environment:
   CUDA_VISIBLE_DEVICES  the GPUs this process may use; --device cuda:N counts among these
+  KVFERRY_REGISTRY      --registry where it is not given; keeps a password off the
+                        command line, which other users can read
   XDG_RUNTIME_DIR       the Unix socket is $XDG_RUNTIME_DIR/kvferry-PORT.sock where this is
                         a directory of ours and closed to others; otherwise it is
                         /tmp/kvferry-UID/kvferry-PORT.sock (directory made with mode 0700)
@@ -44,7 +54,9 @@ Environment:
 Exit codes:
   0  ended by Ctrl-C or SIGTERM
   2  wrong usage
-  4  refused: an --ip beyond this host without a credential or --insecure
+  3  the registry cannot be reached (when starting)
+  4  refused: an --ip beyond this host without a credential or
+     --insecure; a --name that is taken
   6  local resource: port or socket in use, no such GPU, too little memory)";
 
 const char* const kPullText = R"(Copy blocks from a server's KV cache into a local one.
@@ -61,12 +73,24 @@ const char* const kPullFooter = R"(Examples:
   kvferry pull --blocks 0-7,12,40 --layer-range 0:20 --json -
   kvferry pull --ip 10.0.0.5 --token-file cluster.token
   CUDA_VISIBLE_DEVICES=0 kvferry pull --copy engine --deadline 30s
+  kvferry pull --from prefill-0 --registry etcd://127.0.0.1:2379
+  kvferry pull --from prefill-0,prefill-1,prefill-2 --blocks scattered:1
+
+Several servers:
+  --from a,b,c gathers one pull from all of them at once. The list of blocks is split, in
+  its order, into as many parts of nearly equal length as there are servers; part i comes
+  from server i, which must hold these ids: 10 blocks from 3 servers are the first 3 of
+  them from a, the next 3 from b and the last 4 from c. It is one transfer with one result
+  and one deadline: where one server fails, the others are stopped, and the error says
+  which it was. Each server's share is printed below the transfer.
 
 Scattered ids with seed S: step i of a Fisher-Yates shuffle of 0..n-1 swaps places i and
 i + x mod (n - i), where x is the next number of std::mt19937_64(S).
 
 Environment:
-  CUDA_VISIBLE_DEVICES  the GPUs this process may use; --device cuda:N counts among these)";
+  CUDA_VISIBLE_DEVICES  the GPUs this process may use; --device cuda:N counts among these
+  KVFERRY_REGISTRY      --registry where it is not given; keeps a password off the
+                        command line, which other users can read)";
 
 const char* const kPushText = R"(Copy blocks of a local KV cache into a server's.
 
@@ -80,11 +104,14 @@ const char* const kPushFooter = R"(Examples:
   kvferry push
   kvferry push --blocks scattered:3 --into scattered:4 --count 5
   kvferry push --blocks 100-163 --into 0-63 --no-verify
+  kvferry push --to decode-0 --registry etcd://127.0.0.1:2379
 
 --blocks are always the server's ids and --into the local ones; a push writes the former.
 
 Environment:
-  CUDA_VISIBLE_DEVICES  the GPUs this process may use; --device cuda:N counts among these)";
+  CUDA_VISIBLE_DEVICES  the GPUs this process may use; --device cuda:N counts among these
+  KVFERRY_REGISTRY      --registry where it is not given; keeps a password off the
+                        command line, which other users can read)";
 
 const char* const kExplainText =
     R"(Show which path transfers with a server take, and for each other path why not.
@@ -94,9 +121,12 @@ Connects and compares capabilities; moves nothing. The local pool is one block l
 const char* const kExplainFooter = R"(Examples:
   kvferry explain
   kvferry explain --device host --json -
+  kvferry explain --from prefill-0,10.0.0.2:5555 --registry etcd://127.0.0.1:2379
 
 Environment:
-  CUDA_VISIBLE_DEVICES  the GPUs this process may use; --device cuda:N counts among these)";
+  CUDA_VISIBLE_DEVICES  the GPUs this process may use; --device cuda:N counts among these
+  KVFERRY_REGISTRY      --registry where it is not given; keeps a password off the
+                        command line, which other users can read)";
 
 const char* const kCompletionText = "Print a shell's completion script.";
 

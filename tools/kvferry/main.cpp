@@ -100,24 +100,46 @@ int run(const CommandLine& line) {
   return report.failure ? report.failure->exit_code : 0;
 }
 
-// bench, doctor and plan: they write their own documents, also for findings and failures.
+// What a command that writes its own documents is called, and where these go.
+struct Tool {
+  const char* name;
+  bool debug;
+  std::vector<std::string> documents;
+};
+
+Tool tool_of(const CommandLine& line) {
+  switch (line.command) {
+    case Command::bench:
+      return {"bench",
+              line.bench.debug,
+              {line.bench.json, line.bench.csv, line.bench.html, line.bench.calibrate}};
+    case Command::doctor: return {"doctor", line.doctor.debug, {line.doctor.json}};
+    case Command::peers: return {"peers", line.peers.debug, {line.peers.json}};
+    default: return {"plan", false, {line.plan.json}};
+  }
+}
+
+int dispatch_tool(const CommandLine& line, const ToolContext& context) {
+  switch (line.command) {
+    case Command::bench: return run_bench(line.bench, context);
+    case Command::doctor: return run_doctor(line.doctor, context);
+    case Command::peers: return run_peers(line.peers, context);
+    default: return run_plan(line.plan, context);
+  }
+}
+
+// bench, doctor, peers and plan: they write their own documents, also for findings and failures.
 int run_tool(const CommandLine& line) {
-  const bool bench = line.command == Command::bench, doctor = line.command == Command::doctor;
-  const std::string name = bench ? "bench" : doctor ? "doctor" : "plan";
-  const std::string& json = bench ? line.bench.json : doctor ? line.doctor.json : line.plan.json;
+  const Tool tool = tool_of(line);
   const Interrupts interrupts;
   std::signal(SIGPIPE, SIG_IGN);
   // Standard output is for one document at a time.
-  const bool taken =
-      json == "-" ||
-      (bench && (line.bench.csv == "-" || line.bench.html == "-" || line.bench.calibrate == "-"));
+  const bool taken = std::count(tool.documents.begin(), tool.documents.end(), "-") > 0;
   Output out(taken ? stderr : stdout);
-  const bool debug = bench ? line.bench.debug : doctor && line.doctor.debug;
-  const ToolContext context{out, interrupts, make_log(debug)};
+  const ToolContext context{out, interrupts, make_log(tool.debug)};
   std::optional<Failure> failure;
   try {
-    if (bench) return run_bench(line.bench, context);
-    return doctor ? run_doctor(line.doctor, context) : run_plan(line.plan, context);
+    return dispatch_tool(line, context);
   } catch (const Error& error) {
     failure = failure_of(error, "");
   } catch (const std::bad_alloc&) {
@@ -126,7 +148,7 @@ int run_tool(const CommandLine& line) {
     failure = Failure{"resource", kResource, error.what()};
   }
   out.progress().clear();
-  print_error({name, nullptr, nullptr, {}}, *failure);
+  print_error({tool.name, nullptr, nullptr, {}}, *failure);
   return failure->exit_code;
 }
 
@@ -164,6 +186,7 @@ int guarded_main(int argc, char** argv) {
   switch (line.command) {
     case Command::bench:
     case Command::doctor:
+    case Command::peers:
     case Command::plan: return run_tool(line);
     case Command::keygen: return run_keys(line);
     case Command::completion: break;

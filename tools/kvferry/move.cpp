@@ -6,8 +6,10 @@
 #include <chrono>
 
 #include "kvferry/error.hpp"
+#include "kvferry/transfer_group.hpp"
 #include "option_error.hpp"
 #include "path_lines.hpp"
+#include "servers.hpp"
 #include "units.hpp"
 
 namespace kvferry::cli {
@@ -66,16 +68,83 @@ void print_summary(const RunReport& report, Output& out) {
                                    counted(good.size(), "transfer")));
 }
 
+void print_shares(const Client& client, const std::vector<TransferReport>& shares, Output& out) {
+  for (std::size_t i = 0; i < shares.size(); ++i) {
+    const TransferReport& share = shares[i];
+    out.line("      {}: {} ({}) in {}, {}, {}", printable(client.servers[i].label),
+             counted(share.blocks, "block"), format_bytes(share.bytes),
+             format_seconds(share.total_s), format_rate(gb_per_s(share.bytes, share.total_s)),
+             share.path);
+  }
+}
+
+// The ids of one server's share.
+IdLists ids_of(const IdLists& ids, const Share& share) {
+  const auto part = [&](const std::vector<std::uint32_t>& all) {
+    return std::vector(all.begin() + static_cast<std::ptrdiff_t>(share.begin),
+                       all.begin() + static_cast<std::ptrdiff_t>(share.end));
+  };
+  return {part(ids.remote), part(ids.local)};
+}
+
+// Ends what was posted before something went wrong: the pool is not to be written any more.
+void give_up(TransferGroup& group) {
+  group.cancel();
+  while (!group.wait_for(std::chrono::seconds(1))) {
+  }
+}
+
+void wait_for_all(TransferGroup& group, const Client& client, const std::string& what,
+                  const Interrupts& interrupts) {
+  while (!group.wait_for(std::chrono::milliseconds(50))) {
+    if (interrupts.requested()) group.cancel();
+  }
+  const auto failed = group.first_failed();
+  if (!failed) return;
+  throw_ended(group.parts()[*failed],
+              fmt::format("{}, from {}", what, printable(client.servers[*failed].label)),
+              interrupts);
+}
+
+// One pull from several servers: each sends its share of the blocks.
+TransferReport run_gather(const Client& client, const IdLists& ids, const TransferOptions& options,
+                          const std::string& what, const Interrupts& interrupts,
+                          std::vector<TransferReport>& shares) {
+  const std::size_t count = client.servers.size();
+  TransferGroup group;
+  for (std::size_t i = 0; i < count; ++i) {
+    const Server& server = client.servers[i];
+    const IdLists part = ids_of(ids, share_of(i, count, ids.remote.size()));
+    try {
+      group.add(server.peer.pull(client.pool, part.remote, part.local, options));
+    } catch (const Error& error) {
+      give_up(group);
+      throw Error(error.code(),
+                  fmt::format("{}, from {}: {}", what, printable(server.label), error.what()),
+                  error.where());
+    }
+  }
+  wait_for_all(group, client, what, interrupts);
+  for (const Transfer& part : group.parts()) shares.push_back(part.report());
+  return group.report();
+}
+
 void run_round(const MoveRequest& request, const Client& client, const IdLists& ids,
                std::uint32_t round, Verifier* verifier, Context& context) {
   if (verifier != nullptr) verifier->before(round);
   context.interrupts.throw_if_requested();
   const std::string what = fmt::format("transfer {} of {}", round, request.rounds);
-  TransferReport report = run_transfer(client.peer, client.pool, ids, request.direction,
-                                       request.transfer, what, context.interrupts);
-  print_transfer(request, round, report, context.out);
   RunReport& run = context.report;
+  std::vector<TransferReport> shares;
+  TransferReport report =
+      client.servers.size() == 1
+          ? run_transfer(client.server().peer, client.pool, ids, request.direction,
+                         request.transfer, what, context.interrupts)
+          : run_gather(client, ids, request.transfer, what, context.interrupts, shares);
+  print_transfer(request, round, report, context.out);
+  print_shares(client, shares, context.out);
   run.transfers.push_back(std::move(report));
+  if (!shares.empty()) run.shares.push_back(std::move(shares));
   // Until it is verified, the last transfer is not good.
   run.last_is_unverified = verifier != nullptr;
   if (verifier != nullptr) verifier->after(round);
@@ -126,8 +195,12 @@ MoveRequest check_request(const MoveOptions& options, Direction direction) {
 }
 
 IdLists request_ids(const MoveRequest& request, const Client& client) {
+  if (request.block_count < client.servers.size())
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("{} cannot be split among {} servers; name fewer servers",
+                            counted(request.block_count, "block"), client.servers.size()));
   return resolve_ids(request.blocks, request.into, request.block_count,
-                     {client.remote.blocks, client.pool.blocks()}, request.direction);
+                     {client.remote_blocks(), client.pool.blocks()}, request.direction);
 }
 
 void prepare(const MoveRequest& request, const Client& client, Context& context) {
@@ -136,7 +209,7 @@ void prepare(const MoveRequest& request, const Client& client, Context& context)
     context.out.line("note: --sms has no effect on host memory");
   }
   try {
-    client.peer.prepare(client.pool, request.transfer);
+    for (const Server& server : client.servers) server.peer.prepare(client.pool, request.transfer);
   } catch (const Error& error) {
     // The library's own patience with a silent peer, not the user's deadline.
     if (error.code() != ErrorCode::deadline) throw;
@@ -144,7 +217,8 @@ void prepare(const MoveRequest& request, const Client& client, Context& context)
   }
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
   context.report.prepare_s = took.count();
-  print_chosen_path(context.report.pairs, request.transfer.path, context.out);
+  for (const RemoteReport& remote : context.report.remotes)
+    print_chosen_path(remote.pairs, request.transfer.path, context.out);
   context.out.field("mapped", fmt::format("in {}", format_seconds(took.count())));
 }
 

@@ -14,6 +14,7 @@ namespace {
 constexpr std::uint64_t kMax32 = UINT32_MAX;
 constexpr std::uint64_t kMaxTokens = std::uint64_t{1} << 40;
 constexpr const char* kWhere = "Where";
+constexpr const char* kByName = "By name";
 constexpr const char* kGeometry = "Geometry (must be equal on both sides)";
 constexpr const char* kMemory = "Memory";
 constexpr const char* kWhat = "What to move";
@@ -41,6 +42,40 @@ void add_endpoint(CLI::App& app, EndpointOptions& o, const char* socket_text) {
       ->type_name("PATH")
       ->check(not_empty())
       ->group(kWhere);
+}
+
+// Which servers a client goes to, by name or address.
+void add_servers(CLI::App& app, EndpointOptions& o, const char* names, const char* text) {
+  CLI::Option* const servers = app.add_option(names, o.servers, text)
+                                   ->type_name("SERVERS")
+                                   ->check(not_empty())
+                                   ->default_str("the server at --ip and --port")
+                                   ->group(kByName);
+  for (const char* other : {"--ip", "--port", "--socket"}) servers->excludes(app.get_option(other));
+  add_registry(app, o.registry, kByName);
+}
+
+void add_announcement(CLI::App& app, ServeOptions& o) {
+  app.add_option("--name", o.name,
+                 "name of this server, shown to clients, and by which they find it in the registry")
+      ->type_name("NAME")
+      ->check(not_empty())
+      ->default_str("none: not registered")
+      ->group(kByName);
+  add_registry(app, o.endpoint.registry, kByName);
+  app.add_option("--advertise", o.advertise,
+                 "addresses to register, with commas between them, where others reach this server "
+                 "by other ones than it listens on")
+      ->type_name("HOST:PORT,...")
+      ->check(not_empty())
+      ->default_str("--ip and --port; for 0.0.0.0 or ::, the addresses of the interfaces")
+      ->group(kByName);
+  number(
+      app, "--lease", o.lease_s, {1, 3600},
+      "seconds after which the registry forgets a server that died; renewed three times as often")
+      ->type_name("SECONDS")
+      ->default_str("5")
+      ->group(kByName);
 }
 
 void add_geometry(CLI::App& app, GeometryOptions& o) {
@@ -95,6 +130,7 @@ void add_serve(CLI::App& root, ServeOptions& o) {
   add_endpoint(app, o.endpoint,
                "Unix socket for clients on this host (default: see Environment below)");
   add_server_credentials(app, o.credentials);
+  add_announcement(app, o);
   add_geometry(app, o.geometry);
   add_memory(app, o);
   constexpr const char* kPool = "The served pool";
@@ -171,6 +207,17 @@ void add_move(CLI::App& root, MoveOptions& o, bool pull) {
   add_what(app, o, pull);
   add_how(app, o);
   add_endpoint(app, o.endpoint, "connect to this Unix socket instead of --ip and --port");
+  if (pull) {
+    add_servers(
+        app, o.endpoint, "--from",
+        "servers to pull from, by name (needs --registry) or address (host:port, unix:PATH), "
+        "with commas between them; see Several servers below");
+  } else {
+    o.endpoint.servers_option = "--to";
+    add_servers(
+        app, o.endpoint, "--to",
+        "the server to push to, by name (needs --registry) or address (host:port, unix:PATH)");
+  }
   add_client_credentials(app, o.credentials);
   add_geometry(app, o.geometry);
   add_memory(app, o);
@@ -181,6 +228,10 @@ void add_move(CLI::App& root, MoveOptions& o, bool pull) {
 void add_explain(CLI::App& root, ExplainOptions& o) {
   CLI::App& app = *root.add_subcommand("explain", kExplainText);
   add_endpoint(app, o.endpoint, "connect to this Unix socket instead of --ip and --port");
+  add_servers(
+      app, o.endpoint, "--from,--to",
+      "servers to explain, by name (needs --registry) or address (host:port, unix:PATH), with "
+      "commas between them");
   add_client_credentials(app, o.credentials);
   add_geometry(app, o.geometry);
   add_memory(app, o);
@@ -203,6 +254,7 @@ std::unique_ptr<CLI::App> make_app(CommandLine& line) {
   add_move(*app, line.pull, true);
   add_move(*app, line.push, false);
   add_explain(*app, line.explain);
+  add_peers(*app, line.peers);
   add_bench(*app, line.bench);
   add_doctor(*app, line.doctor);
   add_plan(*app, line.plan);
@@ -216,8 +268,8 @@ std::unique_ptr<CLI::App> make_app(CommandLine& line) {
        {std::pair{"serve", Command::serve}, std::pair{"pull", Command::pull},
         std::pair{"push", Command::push}, std::pair{"explain", Command::explain},
         std::pair{"bench", Command::bench}, std::pair{"doctor", Command::doctor},
-        std::pair{"plan", Command::plan}, std::pair{"keygen", Command::keygen},
-        std::pair{"completion", Command::completion}}) {
+        std::pair{"plan", Command::plan}, std::pair{"peers", Command::peers},
+        std::pair{"keygen", Command::keygen}, std::pair{"completion", Command::completion}}) {
     app->get_subcommand(name)->callback([&line, command = command] { line.command = command; });
   }
   return app;

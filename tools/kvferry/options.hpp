@@ -10,7 +10,9 @@
 #include "doctor/command.hpp"
 #include "keygen/command.hpp"
 #include "network_options.hpp"
+#include "peers/command.hpp"
 #include "plan/command.hpp"
+#include "registry_options.hpp"
 
 namespace CLI {
 class App;
@@ -24,6 +26,10 @@ struct EndpointOptions {
   std::string ip = "127.0.0.1";
   std::uint16_t port = 5555;
   std::string socket;  // empty: serve: the default path; clients: connect to ip and port
+  // Clients: names or addresses, by commas; empty: the one above. And the option they came by.
+  std::string servers{};
+  const char* servers_option = "--from";
+  RegistryFlags registry{};
 };
 
 // Each field only where it was given: it overrides the model's, or else the default shape's.
@@ -46,6 +52,9 @@ struct PoolCommandOptions {
 struct ServeOptions : PoolCommandOptions {
   std::string fill = "ones";
   bool writable = false;
+  std::string name;       // empty: not registered
+  std::string advertise;  // empty: what it listens on
+  std::uint32_t lease_s = 5;
   // The example's server and client took the same flags; these two mean nothing to a server.
   std::uint64_t unused_input_tokens = 1024;
   std::uint32_t unused_count = 1;
@@ -82,6 +91,7 @@ struct CommandLine {
     bench,
     doctor,
     plan,
+    peers,
     keygen,
     completion
   };
@@ -92,6 +102,7 @@ struct CommandLine {
   BenchOptions bench;
   DoctorOptions doctor;
   PlanOptions plan;
+  PeersOptions peers;
   KeygenOptions keygen;
   std::string shell;  // of completion
 };

@@ -42,6 +42,23 @@ TEST(Options, defaults_are_the_examples) {
   EXPECT_FALSE(line.pull.debug);
 }
 
+TEST(Options, servers_by_name) {
+  CommandLine line;
+  ASSERT_EQ(parse("pull --from a,b --registry etcd://h", line), "ok");
+  EXPECT_EQ(line.pull.endpoint.servers, "a,b");
+  EXPECT_EQ(line.pull.endpoint.registry.url, "etcd://h");
+  ASSERT_EQ(parse("push --to a --registry etcds://h:1", line), "ok");
+  EXPECT_EQ(line.push.endpoint.servers, "a");
+  EXPECT_STREQ(line.push.endpoint.servers_option, "--to");
+  ASSERT_EQ(parse("explain --to a", line), "ok");
+  EXPECT_EQ(line.explain.endpoint.servers, "a");
+  ASSERT_EQ(parse("serve --name a --registry etcd://h --advertise b:1 --lease 9", line), "ok");
+  EXPECT_EQ(line.serve.lease_s, 9u);
+  EXPECT_THAT(parse("pull --from a --port 1"), HasSubstr("--from"));
+  EXPECT_THAT(parse("peers --registry http://me:secret@h"), HasSubstr("begins with neither"));
+  EXPECT_THAT(parse("peers --registry http://me:secret@h"), testing::Not(HasSubstr("secret")));
+}
+
 TEST(Options, values_arrive) {
   CommandLine line;
   ASSERT_EQ(parse("push --port=1 --heads 3 --dtype int8 --input-tokens 17 --copy engine --sms 16 "

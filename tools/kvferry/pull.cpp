@@ -8,6 +8,7 @@
 #include "kvferry/error.hpp"
 #include "move.hpp"
 #include "pattern_work.hpp"
+#include "servers.hpp"
 #include "units.hpp"
 
 namespace kvferry::cli {
@@ -24,18 +25,23 @@ constexpr std::uint64_t kUntouchedSeed = std::numeric_limits<std::uint32_t>::max
 // is compared with what it must be now.
 class PullVerifier final : public Verifier {
  public:
-  PullVerifier(const MoveRequest& request, const Client& client, const IdLists& ids, Fill remote,
-               Context& context)
+  // `fills[i]`: of server i.
+  PullVerifier(const MoveRequest& request, const Client& client, const IdLists& ids,
+               const std::vector<Fill>& fills, Context& context)
       : layers_(request.transfer.layers),
         client_(client),
         ids_(ids),
         work_(context.out, context.interrupts),
         result_(context.report.verification) {
     std::vector<bool> target(client.pool.blocks());
-    for (std::size_t i = 0; i < ids.local.size(); ++i) {
-      moved_.push_back({ids.local[i], ids.remote[i], remote, 0});
-      overwritten_.push_back({ids.local[i], ids.local[i], Fill::indexed, 0});
-      target[ids.local[i]] = true;
+    for (std::size_t s = 0; s < fills.size(); ++s) {
+      const Share share = share_of(s, fills.size(), ids.local.size());
+      for (std::size_t i = share.begin; i < share.end; ++i)
+        moved_.push_back({ids.local[i], ids.remote[i], fills[s], 0});
+    }
+    for (const std::uint32_t id : ids.local) {
+      overwritten_.push_back({id, id, Fill::indexed, 0});
+      target[id] = true;
     }
     for (const BlockSpec& spec : whole_pool(client.pool.blocks(), Fill::indexed, kUntouchedSeed)) {
       (target[spec.block] ? targets_untouched_ : others_).push_back(spec);
@@ -76,6 +82,14 @@ class PullVerifier final : public Verifier {
     return layers_.begin == 0 && layers_.end == client_.pool.shape().layers;
   }
 
+  // Who sent the block at this place of the list.
+  const Server& server_of(std::size_t place) const {
+    const std::size_t count = client_.servers.size();
+    for (std::size_t i = 0; i + 1 < count; ++i)
+      if (place < share_of(i, count, ids_.local.size()).end) return client_.servers[i];
+    return client_.servers.back();
+  }
+
   void check_moved(std::uint32_t round, std::optional<Error>& failure) {
     const auto found = work_.check(client_.pool, moved_, layers_, "checking the pulled blocks");
     result_.bytes += compared_bytes(client_.pool, moved_.size(), layers_);
@@ -83,14 +97,17 @@ class PullVerifier final : public Verifier {
     result_.wrong_bytes += found.bytes;
     result_.first = WrongPlace{"moved", found.layer, found.block, found.offset};
     const auto at = std::find(ids_.local.begin(), ids_.local.end(), found.block);
-    const std::uint32_t remote = at == ids_.local.end() ? 0 : ids_.remote[at - ids_.local.begin()];
+    const auto place = static_cast<std::size_t>(
+        at == ids_.local.end() ? 0 : std::distance(ids_.local.begin(), at));
+    const Server& server = server_of(place);
     failure.emplace(
         ErrorCode::failed,
         fmt::format("verification failed after transfer {}: {} wrong bytes in pulled blocks, "
-                    "the first in layer {}, local block {} (from remote block {}), byte {}{}",
-                    round, format_count(found.bytes), found.layer, found.block, remote,
+                    "the first in layer {}, local block {} (from remote block {}{}), byte {}{}",
+                    round, format_count(found.bytes), found.layer, found.block, ids_.remote[place],
+                    client_.servers.size() == 1 ? "" : " of " + printable(server.label),
                     found.offset,
-                    client_.remote.writable
+                    server.remote.writable
                         ? "; the server's pool is writable: blocks that somebody pushed into hold "
                           "other bytes than its fill"
                         : ""));
@@ -119,13 +136,20 @@ class PullVerifier final : public Verifier {
   std::vector<BlockSpec> moved_, overwritten_, others_, targets_untouched_;
 };
 
-Fill known_fill(const RemotePool& remote) {
-  if (const auto fill = fill_from_tag(remote.tag)) return *fill;
-  throw Error(ErrorCode::refused,
-              fmt::format("cannot verify: the server's tag \"{}\" does not say what its pool holds "
-                          "(fill=ones or fill=indexed); nothing was pulled. Use --no-verify to "
-                          "pull without a check",
-                          printable(remote.tag)));
+std::vector<Fill> known_fills(const std::vector<Server>& servers) {
+  std::vector<Fill> fills;
+  for (const Server& server : servers) {
+    const auto fill = fill_from_tag(server.remote.tag);
+    if (!fill) {
+      throw Error(ErrorCode::refused,
+                  fmt::format("cannot verify: the server's tag \"{}\" does not say what its pool "
+                              "holds (fill=ones or fill=indexed); nothing was pulled. Use "
+                              "--no-verify to pull without a check",
+                              printable(server.remote.tag)));
+    }
+    fills.push_back(*fill);
+  }
+  return fills;
 }
 
 }  // namespace
@@ -135,14 +159,14 @@ void run_pull(const MoveOptions& options, Context& context) {
   context.report.geometry = request.geometry;
   context.report.verification.wanted = !options.no_verify;
   context.out.line("kvferry pull: {} x {} from {}", counted(request.block_count, "block"),
-                   counted(request.layers(), "layer"), server_address(options.endpoint));
+                   counted(request.layers(), "layer"), where_to(options.endpoint));
   const ConnectedClient connected =
       connect_client(options, {"pull", request.geometry, 0, request.transfer.deadline}, context);
   const Client& client = connected.client;
   const IdLists ids = request_ids(request, client);
   std::optional<PullVerifier> verifier;
   if (!options.no_verify) {
-    verifier.emplace(request, client, ids, known_fill(client.remote), context);
+    verifier.emplace(request, client, ids, known_fills(client.servers), context);
   }
   prepare(request, client, context);
   run_rounds(request, client, ids, verifier ? &*verifier : nullptr, context);

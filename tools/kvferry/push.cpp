@@ -9,6 +9,7 @@
 #include "kvferry/error.hpp"
 #include "move.hpp"
 #include "read_back.hpp"
+#include "servers.hpp"
 #include "units.hpp"
 
 namespace kvferry::cli {
@@ -39,15 +40,15 @@ class PushVerifier final : public Verifier {
 
   void begin() override {
     if (!read_back_) return;
-    const auto fill = fill_from_tag(client_.remote.tag);
+    const auto fill = fill_from_tag(client_.server().remote.tag);
     if (!fill) {
       result_.other_note = "the server's tag does not say what its other blocks hold";
       return;
     }
-    std::vector<bool> target(client_.remote.blocks);
+    std::vector<bool> target(client_.server().remote.blocks);
     for (const BlockSpec& spec : moved_) target[spec.block] = true;
     std::vector<BlockSpec> others, targets;
-    for (const BlockSpec& spec : whole_pool(client_.remote.blocks, *fill, 0)) {
+    for (const BlockSpec& spec : whole_pool(client_.server().remote.blocks, *fill, 0)) {
       (target[spec.block] ? targets : others).push_back(spec);
     }
     const std::uint32_t layers = client_.pool.shape().layers;
@@ -146,17 +147,19 @@ void print_verified(const MoveRequest& request, const Verification& v, Output& o
 
 void run_push(const MoveOptions& options, Context& context) {
   const MoveRequest request = check_request(options, Direction::push);
+  if (chosen_servers(options.endpoint).size() > 1)
+    throw Error(ErrorCode::invalid_argument, "--to names several servers; a push goes to one");
   context.report.geometry = request.geometry;
   context.report.verification.wanted = !options.no_verify;
   context.out.line("kvferry push: {} x {} to {}", counted(request.block_count, "block"),
-                   counted(request.layers(), "layer"), server_address(options.endpoint));
+                   counted(request.layers(), "layer"), where_to(options.endpoint));
   ClientPlan plan{"push", request.geometry, 0, request.transfer.deadline};
   if (!options.no_verify) {
     plan.check_blocks = ReadBack::pool_blocks(request.geometry.shape, request.block_count);
   }
   const ConnectedClient connected = connect_client(options, plan, context);
   const Client& client = connected.client;
-  if (!client.remote.writable) {
+  if (!client.server().remote.writable) {
     throw Error(ErrorCode::refused,
                 "the server's pool is not writable; start kvferry serve with --writable");
   }

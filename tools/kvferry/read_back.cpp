@@ -48,7 +48,7 @@ std::vector<BlockSpec> ReadBack::fetch(std::span<const BlockSpec> expected, Laye
   work_.fill(pool_, stale, layers, label);
   TransferOptions options = transfer_;
   options.layers = layers;
-  run_transfer(client_.peer, pool_, ids, Direction::pull, options, label, interrupts_);
+  run_transfer(client_.server().peer, pool_, ids, Direction::pull, options, label, interrupts_);
   return here;
 }
 

@@ -32,8 +32,9 @@ struct Verification {
 };
 
 struct RemoteReport {
-  std::string peer, address;
+  std::string peer, address;  // the latter as typed: a name or an address
   RemotePool pool;
+  std::vector<PairExplanation> pairs{};
 };
 
 struct Failure {
@@ -48,10 +49,11 @@ struct RunReport {
   const MoveOptions* move = nullptr;  // of pull and push
   std::optional<Geometry> geometry;
   std::optional<DeviceChoice> device;
-  std::optional<RemoteReport> remote;
+  std::vector<RemoteReport> remotes;  // the servers, in the order given
   std::optional<double> prepare_s;
-  std::vector<PairExplanation> pairs;
   std::vector<TransferReport> transfers;
+  // Of each transfer, the share of each server; empty where there was only one.
+  std::vector<std::vector<TransferReport>> shares;
   bool last_is_unverified = false;  // its verification failed or was never finished
   Verification verification;
   std::optional<Failure> failure;

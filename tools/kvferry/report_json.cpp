@@ -29,6 +29,8 @@ Json options_json(const RunReport& report) {
   Json json{{"ip", o.endpoint.ip},
             {"port", o.endpoint.port},
             {"socket", text_or_null(o.endpoint.socket)},
+            {"servers", text_or_null(o.endpoint.servers)},
+            {"registry", text_or_null(shown_registry(o.endpoint.registry))},
             {"model", text_or_null(o.geometry.model)},
             {"available_memory", o.geometry.available_memory},
             {"device", o.device}};
@@ -68,20 +70,23 @@ Json pairs_json(const std::vector<PairExplanation>& pairs) {
   return json;
 }
 
-Json transfers_json(const std::vector<TransferReport>& transfers) {
+Json transfer_json(const TransferReport& t) {
+  return {{"bytes", t.bytes},   {"seconds", t.total_s}, {"gb_per_s", gb_per_s(t.bytes, t.total_s)},
+          {"path", t.path},     {"method", t.method},   {"blocks", t.blocks},
+          {"layers", t.layers}, {"pieces", t.pieces},   {"post_s", t.post_s},
+          {"move_s", t.move_s}, {"sync_s", t.sync_s}};
+}
+
+Json transfers_json(const RunReport& report) {
   Json json = Json::array();
-  for (const TransferReport& t : transfers) {
-    json.push_back({{"bytes", t.bytes},
-                    {"seconds", t.total_s},
-                    {"gb_per_s", gb_per_s(t.bytes, t.total_s)},
-                    {"path", t.path},
-                    {"method", t.method},
-                    {"blocks", t.blocks},
-                    {"layers", t.layers},
-                    {"pieces", t.pieces},
-                    {"post_s", t.post_s},
-                    {"move_s", t.move_s},
-                    {"sync_s", t.sync_s}});
+  for (std::size_t i = 0; i < report.transfers.size(); ++i) {
+    json.push_back(transfer_json(report.transfers[i]));
+    if (i >= report.shares.size()) continue;
+    Json shares = Json::array();
+    for (const TransferReport& share : report.shares[i]) shares.push_back(transfer_json(share));
+    for (std::size_t s = 0; s < shares.size() && s < report.remotes.size(); ++s)
+      shares[s]["server"] = report.remotes[s].address;
+    json.back()["shares"] = std::move(shares);
   }
   return json;
 }
@@ -114,6 +119,15 @@ Json remote_json(const RemoteReport& remote) {
           {"device", remote.pool.device}};
 }
 
+Json remotes_json(const std::vector<RemoteReport>& remotes) {
+  Json json = Json::array();
+  for (const RemoteReport& remote : remotes) {
+    json.push_back(remote_json(remote));
+    json.back()["explain"] = pairs_json(remote.pairs);
+  }
+  return json;
+}
+
 void add_moves(Json& json, const RunReport& report) {
   const auto& transfers = report.transfers;
   if (transfers.empty()) {
@@ -124,7 +138,7 @@ void add_moves(Json& json, const RunReport& report) {
     json["method"] = transfers.back().method;
   }
   json["prepare_s"] = report.prepare_s ? Json(*report.prepare_s) : Json(nullptr);
-  json["transfers"] = transfers_json(transfers);
+  json["transfers"] = transfers_json(report);
   Json rates = nullptr;
   const auto good = report.good_transfers();
   if (!good.empty()) {
@@ -144,14 +158,16 @@ std::string to_json(const RunReport& report) {
             {"build", build_description()}};
   if (report.options != nullptr) json["options"] = options_json(report);
   json["geometry"] = report.geometry ? geometry_json(*report.geometry) : Json(nullptr);
+  const RemoteReport* const first = report.remotes.empty() ? nullptr : &report.remotes.front();
   json["device"] = nullptr;
   if (report.device) {
     json["device"] = {{"local", report.device->device.to_string()},
                       {"why", text_or_null(report.device->why)},
-                      {"remote", report.remote ? Json(report.remote->pool.device) : Json(nullptr)}};
+                      {"remote", first != nullptr ? Json(first->pool.device) : Json(nullptr)}};
   }
-  json["remote"] = report.remote ? remote_json(*report.remote) : Json(nullptr);
-  json["explain"] = pairs_json(report.pairs);
+  json["remote"] = first != nullptr ? remote_json(*first) : Json(nullptr);
+  json["remotes"] = remotes_json(report.remotes);
+  json["explain"] = pairs_json(first != nullptr ? first->pairs : std::vector<PairExplanation>{});
   if (report.move != nullptr) add_moves(json, report);
   json["exit_code"] = report.failure ? report.failure->exit_code : 0;
   json["error"] = nullptr;

@@ -4,12 +4,18 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <optional>
 
 #include "client.hpp"
 #include "commands.hpp"
 #include "geometry_table.hpp"
+#include "kvferry/error.hpp"
+#include "kvferry/registry.hpp"
+#include "option_error.hpp"
 #include "pattern_work.hpp"
 #include "peer_events.hpp"
+#include "quote.hpp"
+#include "servers.hpp"
 #include "socket_path.hpp"
 #include "units.hpp"
 
@@ -124,18 +130,62 @@ ListenOptions listen_options(const ServeOptions& options) {
   return listen;
 }
 
+// One that others cannot use is better refused here than found useless there.
+std::vector<std::string> advertised(const std::string& text) {
+  std::vector<std::string> addresses;
+  if (text.empty()) return addresses;
+  naming_option("--advertise", [&] {
+    for (const ServerChoice& choice : parse_servers(text)) {
+      if (!choice.is_address)
+        throw Error(ErrorCode::invalid_argument, quote(choice.text) + " is no host:port");
+      addresses.push_back(choice.text);
+    }
+  });
+  return addresses;
+}
+
+// Finds mistakes in the options of the registry, before anything is allocated.
+void check_registry(const ServeOptions& options, Context& context) {
+  const RegistryFlags& registry = options.endpoint.registry;
+  advertised(options.advertise);
+  if (!options.name.empty() && !registry.url.empty()) return;
+  if (!options.advertise.empty())
+    throw Error(ErrorCode::invalid_argument, "--advertise needs --name and --registry");
+  if (registry.url.empty()) return;
+  if (!is_from_environment(registry))
+    throw Error(ErrorCode::invalid_argument,
+                "--registry needs --name, by which clients find this server");
+  context.out.line("note: not registered: {} is set, but there is no --name", kRegistryVariable);
+}
+
+std::optional<Announcement> announce(const ServeOptions& options, const Node& node,
+                                     Context& context) {
+  const RegistryFlags& flags = options.endpoint.registry;
+  if (options.name.empty() || flags.url.empty()) return std::nullopt;
+  const Registry registry = open_registry(flags, context.log);
+  AnnounceOptions announce_options;
+  announce_options.name = options.name;
+  announce_options.addresses = advertised(options.advertise);
+  announce_options.time_to_live = std::chrono::seconds(options.lease_s);
+  Announcement announcement = registry.announce(node, announce_options);
+  context.out.line("registered    {} at {} in {}", announcement.name(),
+                   fmt::join(announcement.addresses(), ", "), registry.url());
+  return announcement;
+}
+
 }  // namespace
 
 void run_serve(const ServeOptions& options, Context& context) {
   const Geometry geometry = resolve_geometry(options.geometry);
   if (!geometry.dtype_note.empty()) context.out.line("note: {}", geometry.dtype_note);
+  check_registry(options, context);
   const ListenOptions listen = listen_options(options);
   const DeviceChoice device = choose_device(options.device);
   const Pool pool = make_pool(options, geometry, device.device, context);
   PeerEvents queue;  // outlives the node, which calls it
   {
     NodeOptions node_options;
-    node_options.name = "serve";
+    node_options.name = options.name.empty() ? "serve" : options.name;
     node_options.log = context.log;
     node_options.network = network_of(options.network, true);
     node_options.credentials = options.credentials.files;
@@ -144,6 +194,8 @@ void run_serve(const ServeOptions& options, Context& context) {
     node.add(pool);
     node.listen(listen);
     if (!device.why.empty()) context.out.line("device: {}", device.why);
+    // Before the line that says so: whoever waits for it may go by the name.
+    const auto announcement = announce(options, node, context);
     const std::string tcp = server_address({.ip = listen.ip, .port = node.port(), .socket = {}});
     context.out.line("ready: {}; {} of {} in each layer, {} on {}, fill={}, {}; at {} and unix:{}",
                      geometry.shape.to_string(), counted(geometry.blocks, "block"),

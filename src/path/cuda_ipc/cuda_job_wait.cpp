@@ -48,10 +48,9 @@ bool CudaJob::spin_until(Clock::time_point until) {
     if (Clock::now() >= until) return false;
     std::this_thread::yield();
   }
-  // A waiter has time to ask for the word, which the call that posts has not. The event is asked
-  // only where there is none, or to hear of a GPU that has failed.
   if (Clock::now() >= posted_at_ + expected_ && check_event()) return true;
-  const bool word = ask_for_word();
+  // Where a kernel tells of its end, the event is asked only to hear of a GPU that has failed.
+  const bool word = !choice_->engine;
   for (auto ask = Clock::now() + (word ? kHealthSpin : Clock::duration::zero());;) {
     if (landed()) {
       end_landed();

@@ -94,8 +94,8 @@ std::unique_ptr<Slot> Lane::make_slot() {
   slot->order = cuda::Event::create();
   slot->done = cuda::Event::create();
   for (auto& event : slot->batches) event = cuda::Event::create();
-  slot->relay = cuda::DeviceBuffer::allocate(sizeof(std::uint32_t));
-  cuda::check(cudaMemsetAsync(slot->relay.data(), 0, sizeof(std::uint32_t), slot->stream.get()),
+  slot->relay = cuda::DeviceBuffer::allocate(kernels::kRelayBytes);
+  cuda::check(cudaMemsetAsync(slot->relay.data(), 0, kernels::kRelayBytes, slot->stream.get()),
               "cannot clear the abort relay");
   return slot;
 }

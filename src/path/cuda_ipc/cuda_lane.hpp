@@ -26,7 +26,7 @@ struct Slot {
   std::array<cuda::Event, 3> joins;
   cuda::Event fork;
   std::array<cuda::Event, 2> batches;  // the last two batches of engine copies
-  cuda::DeviceBuffer relay;            // kernels::Control::relay
+  cuda::DeviceBuffer relay;            // kernels::Control::relay, kRelayBytes
   std::uint32_t ticket = 0;            // of its last launch
   // The first of so many numbers for launches that follow one another.
   std::uint32_t next_tickets(std::uint32_t launches) noexcept {

@@ -25,9 +25,9 @@ constexpr const char* kText =
     R"(Say what this machine has, what each path needs, and what to do about what is missing.
 
 Reads the system (driver, GPUs and the links between them, namespaces, memory, limits,
-CPU), then tries it: starts processes of its own that serve a 4 MiB pool in host memory
-and on each GPU, pulls scattered blocks from each into every other one, pushes others
-back, and compares every byte. Changes no setting, and leaves nothing behind.
+CPU, network), then tries it: starts processes of its own that serve a 4 MiB pool in host
+memory and on each GPU, pulls scattered blocks from each into every other one, pushes
+others back, and compares every byte. Changes no setting, and leaves nothing behind.
 
 Every check is in one of four states:
   ok       as it should be

@@ -68,6 +68,21 @@ struct NvidiaFacts {
   std::optional<std::string> visible_devices;  // CUDA_VISIBLE_DEVICES; nullopt: not set
 };
 
+struct NicFact {
+  std::string name;
+  bool up = false;
+  std::optional<std::uint64_t> mtu, mbit_per_s;
+  std::vector<std::string> addresses;
+};
+
+struct NetworkFacts {
+  std::string tls;         // "OpenSSL 3.0.19 27 Jan 2026": of the library this program runs with
+  std::string congestion;  // of new TCP connections: "cubic"
+  std::vector<std::string> congestion_available;  // to this user
+  std::vector<NicFact> nics;                      // without loopback
+  std::string default_route;                      // "eth0 via 10.0.0.1"; empty: none (IPv4)
+};
+
 struct HostFacts {
   SystemFacts system;
   MemoryFacts memory;
@@ -76,6 +91,7 @@ struct HostFacts {
   KernelFacts kernel;
   SocketFacts socket;
   NvidiaFacts nvidia;
+  NetworkFacts network;
 };
 
 struct GpuDevice {

@@ -216,6 +216,7 @@ Diagnosis diagnose(const Facts& facts) {
   add(judge_memory(facts.host.memory));
   add(judge_limits(facts.host.limits, !facts.gpu.devices.empty(), pinning_failed));
   add(judge_cpu(facts.host.cpu));
+  add(judge_network(facts.host.network));
   add(judge_driver(facts.host.nvidia, facts.gpu));
   for (const GpuDevice& gpu : facts.gpu.devices) add(judge_gpu(gpu, facts.host.cpu));
   add(judge_peers(facts.gpu));

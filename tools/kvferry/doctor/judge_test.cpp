@@ -59,6 +59,7 @@ Facts machine(int gpus) {
   host.cpu.governor = "performance";
   host.socket.runtime_dir = "/run/user/1000";
   host.socket.path = "/run/user/1000/kvferry-5555.sock";
+  host.network.nics = {{"eth0", true, 9000, 100'000, {"10.0.0.5"}}};
   facts.sharing.pairs.push_back(pair_of("host", "host", Outcome::verified));
   facts.gpu.built = true;
   facts.gpu.why_none = gpus == 0 ? "no NVIDIA driver" : "";

@@ -125,7 +125,7 @@ NvidiaFacts probe_nvidia(const std::string& root) {
 
 HostFacts probe_host() {
   return {probe_system(), probe_memory(), probe_limits(), probe_cpu(),
-          probe_kernel(), probe_socket(), probe_nvidia()};
+          probe_kernel(), probe_socket(), probe_nvidia(), probe_network()};
 }
 
 }  // namespace kvferry::cli::doctor

@@ -14,6 +14,7 @@ CpuFacts probe_cpu(const std::string& root = "");
 KernelFacts probe_kernel(const std::string& root = "");
 SocketFacts probe_socket();
 NvidiaFacts probe_nvidia(const std::string& root = "");
+NetworkFacts probe_network(const std::string& root = "");
 HostFacts probe_host();
 
 // Asks the NVIDIA driver: can take seconds, and hang where the driver does.
