@@ -1,6 +1,7 @@
 #pragma once
 
 #include <asio/awaitable.hpp>
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -209,8 +210,10 @@ class PeerImpl final : public TransferImpl::Owner, public std::enable_shared_fro
   std::shared_ptr<StreamControl> control_;
   // Data streams for our requests, and for the peer's.
   std::shared_ptr<path::tcp::DataLink> asking_, serving_;
-  std::uint32_t next_stream_ = 0;      // of the peer's door; I/O thread only
-  std::deque<wire::Message> backlog_;  // I/O thread only
+  std::uint32_t next_stream_ = 0;           // of the peer's door; I/O thread only
+  std::uint32_t dialling_ = 0;              // streams; I/O thread only
+  std::atomic<std::uint32_t> greeting_{0};  // streams that have not said what they are for
+  std::deque<wire::Message> backlog_;       // I/O thread only
   std::map<std::uint32_t, PendingGrant> pending_;
 };
 

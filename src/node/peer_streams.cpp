@@ -9,6 +9,7 @@
 #include <asio/post.hpp>
 #include <asio/steady_timer.hpp>
 
+#include "base/scope_exit.hpp"
 #include "node/node_impl.hpp"
 #include "node/peer_impl.hpp"
 #include "path/tcp/data_link.hpp"
@@ -163,6 +164,8 @@ struct PeerImpl::Opening {
 asio::awaitable<void> PeerImpl::dial_streams(unsigned count, std::uint32_t epoch, bool for_peer) {
   const auto node = node_.lock();
   if (!node) co_return;
+  dialling_ += count;
+  const ScopeExit dialled([self = shared_from_this(), count] { self->dialling_ -= count; });
   const auto opening = std::make_shared<Opening>();
   opening->peer = shared_from_this();
   opening->for_peer = for_peer;
@@ -196,9 +199,14 @@ asio::awaitable<void> PeerImpl::dial_streams(unsigned count, std::uint32_t epoch
 void PeerImpl::take_data(std::uint32_t, session::DataStream data) {
   const auto node = node_.lock();
   if (!node || !alive()) return;
+  // A stream that says nothing costs a descriptor until its time is up.
+  if (greeting_ >= wire::kMaxStreams) return;
+  ++greeting_;
+  const std::shared_ptr<void> counted(nullptr,
+                                      [self = shared_from_this()](void*) { --self->greeting_; });
   path::tcp::await_greeting(
       node->net_threads()->place(), path::tcp::wire_over(std::move(data)), kStreamTime,
-      {[self = shared_from_this()](auto wire, const Greeting& greeting) {
+      {[self = shared_from_this(), counted](auto wire, const Greeting& greeting) {
          const auto link = greeting.for_acceptor ? self->asking_ : self->serving_;
          link->adopt(std::move(wire), greeting, true);
        },
@@ -212,7 +220,8 @@ void PeerImpl::take_data(std::uint32_t, session::DataStream data) {
 // ---- requests ----
 
 void PeerImpl::on(wire::WantStreams& message) {
-  // Bounded: what is under way counts until it has ended.
+  if (dialling_ + message.count > wire::kMaxStreams)
+    return say(wire::MoveEnd{0, ErrorCode::resource, "too many streams are being opened", 0});
   open_streams(message.count, message.epoch, true);
 }
 

@@ -173,7 +173,7 @@ class RandomMessage {
 
   MoveRequest move_request() {
     MoveRequest m;
-    m.request = number();
+    m.request = number() | 1;
     m.pool = number();
     m.generation = 1 + below(1000);
     m.direction = coin() ? Direction::push : Direction::pull;

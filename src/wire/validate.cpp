@@ -130,6 +130,7 @@ void validate_runs(const std::vector<IdRun>& runs, const Check& check) {
 }
 
 void validate_each(const MoveRequest& m, const Check& check) {
+  check.range("request", m.request, 1, UINT32_MAX);
   check.range("generation", m.generation, 1, UINT64_MAX);
   check.range("direction", static_cast<std::uint8_t>(m.direction), 0,
               static_cast<std::uint8_t>(Direction::push));

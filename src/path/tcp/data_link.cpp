@@ -40,6 +40,8 @@ void DataLink::adopt(std::unique_ptr<WireSocket> wire, const Greeting& greeting,
   {
     const std::lock_guard lock(mutex_);
     if (closed_) return stream->close(closed_why_);
+    if (streams_.size() >= wire::kMaxStreams)
+      return stream->close("the peer opened more data streams than one may");
     streams_.push_back(stream);
     congestion_used_ = std::move(used);
     wire_used_ = std::move(kind);

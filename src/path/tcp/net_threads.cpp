@@ -32,14 +32,19 @@ NetThreads::NetThreads(unsigned threads)
 NetThreads::~NetThreads() { stop(); }
 
 void NetThreads::stop() noexcept {
-  for (const auto& loop : loops_) {
+  std::vector<std::shared_ptr<Loop>> loops;
+  {
+    const std::lock_guard lock(*mutex_);
+    loops = loops_;
+  }
+  for (const auto& loop : loops) {
     loop->work.reset();
     loop->io.stop();
   }
-  for (const auto& loop : loops_)
+  for (const auto& loop : loops)
     if (loop->thread.joinable()) loop->thread.join();
   // What was posted too late, above all that streams are to be closed.
-  for (const auto& loop : loops_) {
+  for (const auto& loop : loops) {
     loop->io.restart();
     loop->io.poll();
   }
