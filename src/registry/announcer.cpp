@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "kvferry/error.hpp"
 #include "registry/record.hpp"
@@ -18,6 +19,7 @@ using std::chrono::seconds;
 // to end it (it looks every half second).
 constexpr milliseconds kLook{200};
 constexpr seconds kSlack{2};
+constexpr milliseconds kRounding{1200};
 // Longer than this the end of a process does not wait for a registry.
 constexpr milliseconds kGoodbye{1000};
 
@@ -101,20 +103,28 @@ bool Announcer::holder_is_gone(const registry::Entry& holder) {
       fmt::format("the name '{}' is held by {}; waiting at most {} s to see whether "
                   "it is alive",
                   setup_.name, describe(holder), (*left + kSlack).count()));
-  const auto until = std::chrono::steady_clock::now() + *left + kSlack;
-  while (std::chrono::steady_clock::now() < until) {
+  const auto began = std::chrono::steady_clock::now();
+  for (;;) {
     std::this_thread::sleep_for(kLook);
     const auto now = store_->time_left(holder.lease);
     if (!now) return true;
-    if (*now > *left) throw taken("which is alive");
-    left = now;
+    // etcd tells whole seconds. What is not renewed cannot have more than this left, and has ended
+    // (or very nearly so) once this is nothing.
+    const auto elapsed = std::chrono::steady_clock::now() - began;
+    if (*now + elapsed > *left + kRounding) {
+      if (*now > seconds(0)) throw taken("which is alive");
+      if (elapsed > *left + kSlack) throw taken("whose lease does not end");
+    }
   }
-  throw taken("whose lease does not end");
 }
 
 void Announcer::register_first() {
   try {
-    while (const auto holder = claim()) holder_is_gone(*holder);
+    while (const auto holder = claim()) {
+      // Nobody renews ours while we wait: the next attempt takes a new one.
+      store_->revoke(*std::exchange(lease_, std::nullopt), kGoodbye);
+      holder_is_gone(*holder);
+    }
   } catch (...) {
     // The lease would end by itself: this only tidies up.
     try {

@@ -51,6 +51,9 @@ class FakeStore final : public registry::Store {
     const auto lock = enter();
     const auto found = shared_->leases.find(lease);
     if (found == shared_->leases.end()) return std::nullopt;
+    if (only_lease_while_waiting) {
+      EXPECT_EQ(shared_->leases.size(), 1u);
+    }
     // Whoever looks sees it get shorter, or longer for one that is renewed.
     if (lease == dying) {
       if (--found->second < seconds(0)) shared_->end(lease);
@@ -80,6 +83,7 @@ class FakeStore final : public registry::Store {
   void resume() noexcept override { interrupted_ = false; }
 
   std::uint64_t dying = 0, renewed = 0;
+  bool only_lease_while_waiting = false;
 
  private:
   std::unique_lock<std::mutex> enter() {
@@ -214,6 +218,34 @@ TEST_F(AnnouncerTest, TheNameOfADeadNodeIsWaitedFor) {
   EXPECT_TRUE(announcer.registered());
   EXPECT_NE(shared_->entries["a"].lease, 77u);
   EXPECT_THAT(log().at(0), HasSubstr("waiting at most"));
+}
+
+// Found with a lease of 2 s: its own, granted for the first attempt, ended while it waited.
+TEST_F(AnnouncerTest, ItsOwnLeaseIsNoneOfThoseWhileItWaits) {
+  lock_and([](Shared& s) {
+    s.leases[77] = seconds(2);
+    s.entries["a"] = {"a", "{}", 77};
+  });
+  auto mine = store();
+  mine->dying = 77;
+  mine->only_lease_while_waiting = true;
+  const Announcer announcer(std::move(mine), setup());
+  EXPECT_EQ(shared_->grants, 2);
+  EXPECT_EQ(shared_->leases.size(), 1u);
+}
+
+// Found with a lease of 2 s: in whole seconds, one that is renewed looks the same at every look.
+TEST_F(AnnouncerTest, ALeaseThatDoesNotGetShorterIsRenewed) {
+  lock_and([](Shared& s) {
+    s.leases[77] = seconds(1);
+    s.entries["a"] = {"a", "{}", 77};
+  });
+  try {
+    const Announcer announcer(store(), setup());
+    FAIL() << "two of one name";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("which is alive"));
+  }
 }
 
 TEST_F(AnnouncerTest, AnEntryMadeByHandIsNeverOverwritten) {

@@ -222,7 +222,9 @@ def test_a_gather_that_loses_one_server_says_which(start, etcd):
 
 def test_a_gather_with_a_server_that_differs_says_which(start, etcd):
     serve(start, etcd, "a")
-    serve(start, etcd, "b", size=[*SMALL, "--layers", "5"])
+    five_layers = list(SMALL)
+    five_layers[five_layers.index("--layers") + 1] = "5"
+    serve(start, etcd, "b", size=five_layers)
     result = pull(etcd, "a,b")
     assert result.returncode == 4
     assert "kvferry pull: b: " in result.stderr and "--layers" in result.stderr
@@ -338,7 +340,11 @@ def test_the_examples_of_the_page(etcd, tmp_path):
     setup, lines = shell_blocks((ROOT / "docs" / "discovery.md").read_text())
     prologue = f"""
         kvferry() {{
-          case $1 in peers) "{BIN}" "$@" ;; *) "{BIN}" "$@" {" ".join(SMALL)} ;; esac
+          case $1 in
+            peers) "{BIN}" "$@" ;;
+            serve) exec "{BIN}" "$@" {" ".join(SMALL)} ;; # in the background: what is killed is it
+            *) "{BIN}" "$@" {" ".join(SMALL)} ;;
+          esac
         }}
         etcd() {{ :; }}
         trap 'kill $(jobs -p); wait' EXIT

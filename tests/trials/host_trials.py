@@ -80,7 +80,7 @@ class Trials:
     def one(self, number, worse):
         name, event = self.chance.choice(sorted(self.events().items()))
         command = self.chance.choice(["pull", "push"])
-        where = {"ip": self.world.middle.ip, "port": 5556} if self.chance.random() < 0.5 else {}
+        where = {"ip": self.world.middle.ip} if self.chance.random() < 0.5 else {}
         args = ["--count", "100000", "--no-verify", "--deadline", f"{DEADLINE_S:g}s"]
         client = self.world.client(command, *args, size=self.size, **where)
         time.sleep(self.chance.uniform(0, 1.5))
@@ -116,7 +116,7 @@ class Trials:
 
     def run(self, trials):
         middle, server_host = self.world.middle, self.world.server_host
-        with self.worse_network(middle, 5556, server_host.ip, 5555) as worse:
+        with self.worse_network(middle, 5555, server_host.ip, 5555) as worse:
             self.verified("nothing")
             for number in range(1, trials + 1):
                 self.one(number, worse)
