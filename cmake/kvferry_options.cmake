@@ -18,6 +18,11 @@ endif()
 find_package(Threads REQUIRED)
 find_package(fmt 9 REQUIRED)
 find_package(nlohmann_json 3.11 REQUIRED)
+# TLS between hosts. As a shared library, so that the system's security updates reach it; within executables and libraries
+# that go elsewhere (bundle, wheels) as a static one, whose symbols stay hidden.
+option(KVFERRY_STATIC_OPENSSL "Link OpenSSL statically" ${KVFERRY_STATIC_RUNTIME})
+set(OPENSSL_USE_STATIC_LIBS ${KVFERRY_STATIC_OPENSSL})
+find_package(OpenSSL 3.0 REQUIRED)
 
 add_library(kvferry_options INTERFACE)
 target_compile_features(kvferry_options INTERFACE cxx_std_20)

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "kvferry/copy_costs.hpp"
+#include "kvferry/credentials.hpp"
 #include "kvferry/export.hpp"
 #include "kvferry/pool.hpp"
 #include "kvferry/transfer.hpp"
@@ -32,6 +33,16 @@ struct PeerEvent {
   double seconds = 0;
 };
 
+// How blocks move over networks (path tcp).
+struct NetworkOptions {
+  unsigned threads = 0;  // that move bytes through sockets; 0: a core each, at most 8
+  unsigned streams = 0;  // connections of a transfer that names no number; 0: two
+  // TCP congestion control of data connections, of both ends where the other has no wish of its
+  // own. Empty: the system's; on loopback, where bbr is slow, cubic or reno instead of it.
+  std::string congestion{};
+  std::uint64_t bytes_per_s = 0;  // at most, of all that this process sends; 0: no limit
+};
+
 struct NodeOptions {
   std::string name{};         // shown to peers; empty: "pid N"
   unsigned copy_threads = 0;  // threads for copies in host memory; 0: as many as help
@@ -42,6 +53,13 @@ struct NodeOptions {
   std::uint32_t max_peers = 256;
   // When a kernel copies and when the copy engine does; not used by other paths.
   CopyCosts copy_costs{};
+  // For peers on other hosts, whether they connect or are connected to. Loaded by Node's
+  // constructor.
+  Credentials credentials{};
+  // A peer on another host that says nothing for so long, although asked, is given up. At least a
+  // second.
+  std::chrono::milliseconds peer_silence = std::chrono::seconds(15);
+  NetworkOptions network{};
 };
 
 struct ListenOptions {
@@ -52,7 +70,20 @@ struct ListenOptions {
   // connects must run as this process's user; a directory of our own keeps others from taking the
   // name.
   std::string socket_path{};
-  bool insecure = false;  // the caller's explicit word for an address beyond loopback
+  // Peers of other hosts are let in by NodeOptions::credentials; this is the caller's explicit word
+  // for letting in anyone who reaches the port, unencrypted. An address beyond loopback needs one
+  // or the other.
+  bool insecure = false;
+  std::vector<Permission> permissions{};  // empty: every credential may do everything
+};
+
+struct ConnectOptions {
+  std::chrono::milliseconds timeout = std::chrono::seconds(5);
+  // Connect to a peer on another host that demands no credential, unencrypted: whoever is on the
+  // way can read and change every block.
+  bool insecure = false;
+  // The name or address that the server's certificate must be for; empty: what `address` says.
+  std::string server_name{};
 };
 
 // A transfer with notify_completion has ended.
@@ -183,7 +214,7 @@ class KVFERRY_API Node {
   // Throws: Error{invalid_argument} when a pool of that name is there already.
   void add(const Pool& pool);
   // Throws: Error{resource} (port or socket in use), Error{refused} (beyond loopback without
-  // insecure), Error{invalid_argument}.
+  // credentials or insecure), Error{invalid_argument}.
   void listen(const ListenOptions& options);
   // The port actually listened on; 0 when not listening on TCP.
   std::uint16_t port() const noexcept;
@@ -192,6 +223,9 @@ class KVFERRY_API Node {
   // Error{deadline} after `timeout`.
   Peer connect(std::string_view address,
                std::chrono::milliseconds timeout = std::chrono::seconds(5));
+  // Throws: also Error{refused} where either side's credential does not satisfy the other, or one
+  // of them has none.
+  Peer connect(std::string_view address, const ConnectOptions& options);
   std::vector<Peer> peers() const;
 
   // Readable (poll, epoll) while a completion or notice waits; owned by the node. Reads nothing

@@ -41,12 +41,16 @@ struct TransferOptions {
   // is done.
   std::optional<std::string> notice{};
   std::string remote_pool{};  // empty: the pool of the same name
-  std::string path = "auto";  // or a path's name: "cuda_ipc", "host_shm"
+  std::string path = "auto";  // or a path's name: "cuda_ipc", "host_shm", "tcp"
   bool allow_slow = false;    // accept a path that is slower than this hardware offers
   CopyMethod copy = CopyMethod::automatic;
   std::uint32_t max_sms = 0;       // at most so many SMs for the copy kernel; 0: as many as help
   std::uint64_t tag = 0;           // yours; comes back in the Completion
   bool notify_completion = false;  // put a Completion into the Node's queue when it ends
+  // Of path tcp; others do not look at them:
+  unsigned streams = 0;           // connections at once, at most 256; 0: NetworkOptions::streams
+  bool checksum = false;          // a CRC-32C with every chunk, checked as it lands
+  std::uint64_t bytes_per_s = 0;  // at most; 0: no limit
 };
 
 enum class TransferState : std::uint8_t {
@@ -61,16 +65,19 @@ KVFERRY_API std::string_view to_string(TransferState state) noexcept;
 
 // What a transfer did. Times in seconds.
 struct TransferReport {
-  std::string path;    // "cuda_ipc", "host_shm"
+  std::string path;    // "cuda_ipc", "host_shm", "tcp"
   std::string method;  // how it copied, e.g. "kernel tma, 24 SMs", "avx512 streaming, 2 threads"
   std::uint64_t bytes = 0;  // blocks * layers * block_bytes
   std::uint64_t blocks = 0;
   std::uint64_t layers = 0;
   std::uint64_t pieces = 0;  // contiguous rows copied, after merging neighbours
-  double post_s = 0;         // call to posted
-  double move_s = 0;         // posted to nothing more moving
-  double sync_s = 0;         // nothing more moving to known here
-  double total_s = 0;        // call to known here
+  // Bytes known to have landed: all of them where it is done; of one that ended early only path tcp
+  // can tell.
+  std::uint64_t landed = 0;
+  double post_s = 0;   // call to posted
+  double move_s = 0;   // posted to nothing more moving
+  double sync_s = 0;   // nothing more moving to known here
+  double total_s = 0;  // call to known here
 };
 
 namespace detail {

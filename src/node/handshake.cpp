@@ -45,8 +45,9 @@ std::vector<FieldDiff> compare_pools(const std::vector<wire::PoolInfo>& ours,
   throw Error(refusal.code, text);
 }
 
-void require_same_user(const session::Credentials& who) {
-  if (who.uid == ::geteuid()) return;
+// On this host; who comes over the network has proved something else.
+void require_same_user(const session::Caller& who) {
+  if (who.over_network || who.uid == ::geteuid()) return;
   throw Error(ErrorCode::refused,
               fmt::format("uid: the process at the other end (pid {}) runs as uid {}, this one as "
                           "uid {}; both must run as the same user",
@@ -88,7 +89,7 @@ class HandshakeTimer {
 
 }  // namespace
 
-wire::Hello NodeImpl::hello() const {
+wire::Hello NodeImpl::hello(const session::Caller& who) const {
   wire::Hello hello;
   hello.software = version();
   hello.node = options_.name;
@@ -100,13 +101,14 @@ wire::Hello NodeImpl::hello() const {
   for (const Served& served : served_) {
     if (served.revoked) continue;
     const PoolImpl& pool = *served.pool;
+    if (!who.may_see(pool.options.name)) continue;
     wire::PoolInfo info;
     info.number = served.number;
     info.name = pool.options.name;
     info.tag = pool.options.tag;
     info.shape = pool.shape;
     info.blocks = pool.blocks;
-    info.writable = pool.options.writable;
+    info.writable = pool.options.writable && who.rights.write;
     info.generation = served.generation;
     info.device = pool.device.kind;
     if (pool.device.is_cuda()) info.gpu = pool.regions.front()->gpu();
@@ -119,14 +121,14 @@ wire::Hello NodeImpl::hello() const {
   return hello;
 }
 
-std::shared_ptr<session::Channel> NodeImpl::open_channel(session::Channel::Socket socket) {
-  auto channel = std::make_shared<session::Channel>(std::move(socket));
+// Closed when the node goes, until a peer takes care of it.
+void NodeImpl::remember(const std::shared_ptr<session::Channel>& channel) {
   std::erase_if(handshakes_, [](const auto& weak) { return weak.expired(); });
   handshakes_.push_back(channel);
-  return channel;
 }
 
-void NodeImpl::accept(session::Channel::Socket socket) {
+void NodeImpl::accept(std::shared_ptr<session::Channel> channel, session::Caller who,
+                      std::optional<session::Received> first) {
   std::erase_if(handshakes_, [](const auto& weak) { return weak.expired(); });
   {
     std::lock_guard lock(mutex_);
@@ -143,7 +145,8 @@ void NodeImpl::accept(session::Channel::Socket socket) {
     if (const auto oldest = handshakes_.front().lock()) oldest->close();
     handshakes_.erase(handshakes_.begin());
   }
-  asio::co_spawn(*io_, meet(open_channel(std::move(socket))), asio::detached);
+  remember(channel);
+  asio::co_spawn(*io_, meet(std::move(channel), std::move(who), std::move(first)), asio::detached);
 }
 
 void NodeImpl::say_refused(session::Channel& channel, const std::string& who,
@@ -158,21 +161,21 @@ void NodeImpl::say_refused(session::Channel& channel, const std::string& who,
 }
 
 // The acceptor's side: hear the other's Hello, then answer with ours or say why not.
-asio::awaitable<void> NodeImpl::meet(std::shared_ptr<session::Channel> channel) {
-  std::string who = "somebody";
+asio::awaitable<void> NodeImpl::meet(std::shared_ptr<session::Channel> channel,
+                                     session::Caller caller,
+                                     std::optional<session::Received> first) {
+  std::string who = caller.describe();
   std::optional<wire::Refusal> refusal;
   try {
-    auto credentials = session::peer_credentials(channel->native_handle());
-    who = fmt::format("pid {}", credentials.pid);
     const HandshakeTimer timer(channel, Clock::now() + kHandshakeTimeout);
-    require_same_user(credentials);
-    auto first = co_await channel->receive();
-    auto* theirs = std::get_if<wire::Hello>(&first.message);
+    require_same_user(caller);
+    if (!first) first = co_await channel->receive();
+    auto* theirs = std::get_if<wire::Hello>(&first->message);
     if (theirs == nullptr)
       throw Error(ErrorCode::refused, fmt::format("a {} message where a Hello was expected",
-                                                  wire::name_of(first.message)));
-    who = describe_peer(*theirs, credentials.pid);
-    const wire::Hello ours = hello();
+                                                  wire::name_of(first->message)));
+    who = describe_peer(*theirs, caller);
+    const wire::Hello ours = hello(caller);
     wire::agree_version(ours, *theirs);
     auto fields = compare_pools(ours.pools, theirs->pools);
     if (fields.empty()) {
@@ -183,8 +186,8 @@ asio::awaitable<void> NodeImpl::meet(std::shared_ptr<session::Channel> channel) 
         std::lock_guard lock(mutex_);
         number = next_peer_++;
       }
-      auto peer = std::make_shared<PeerImpl>(shared_from_this(), number, channel,
-                                             std::move(credentials), std::move(*theirs));
+      auto peer = std::make_shared<PeerImpl>(shared_from_this(), number, channel, std::move(caller),
+                                             std::move(*theirs));
       if (!admit(peer)) channel->close();
       co_return;
     }
@@ -205,14 +208,25 @@ asio::awaitable<void> NodeImpl::meet(std::shared_ptr<session::Channel> channel) 
 
 // The initiator's side.
 asio::awaitable<std::shared_ptr<PeerImpl>> NodeImpl::reach(std::string text,
-                                                           Clock::time_point until) {
+                                                           Clock::time_point until,
+                                                           ConnectOptions options) {
   const session::Address address = session::parse_address(text);
-  auto channel = open_channel(co_await session::dial(address, until));
-  auto credentials = session::peer_credentials(channel->native_handle());
-  const std::string who = fmt::format("{} (pid {})", address.to_string(), credentials.pid);
-  require_same_user(credentials);
+  // Named: g++ 12 destroys an aggregate built within a co_await twice.
+  session::DialOptions how;
+  how.until = until;
+  how.tls = tls_;
+  how.insecure = options.insecure;
+  how.server_name = options.server_name;
+  session::Dialled dialled = co_await session::dial(address, how);
+  const auto channel = std::move(dialled.channel);
+  session::Caller caller = std::move(dialled.who);
+  remember(channel);
+  const std::string who = caller.over_network
+                              ? address.to_string()
+                              : fmt::format("{} (pid {})", address.to_string(), caller.pid);
+  require_same_user(caller);
   const HandshakeTimer timer(channel, until);
-  const wire::Hello ours = hello();
+  const wire::Hello ours = hello(caller);
   session::Received answer{wire::Goodbye{}, {}};
   std::string failure;
   try {
@@ -247,13 +261,14 @@ asio::awaitable<std::shared_ptr<PeerImpl>> NodeImpl::reach(std::string text,
     std::lock_guard lock(mutex_);
     number = next_peer_++;
   }
-  auto peer = std::make_shared<PeerImpl>(shared_from_this(), number, channel,
-                                         std::move(credentials), std::move(*theirs));
+  auto peer = std::make_shared<PeerImpl>(shared_from_this(), number, channel, std::move(caller),
+                                         std::move(*theirs));
   if (!admit(peer)) throw Error(ErrorCode::cancelled, "this node is shutting down");
   co_return peer;
 }
 
 bool NodeImpl::admit(const std::shared_ptr<PeerImpl>& peer) {
+  peer->make_links();
   {
     std::lock_guard lock(mutex_);
     if (closing_) return false;
@@ -271,8 +286,12 @@ bool NodeImpl::admit(const std::shared_ptr<PeerImpl>& peer) {
   event.kind = PeerEvent::Kind::connected;
   event.peer = peer->name();
   tell(event);
+  peer->open_door();
   asio::co_spawn(
       *io_, [peer]() -> asio::awaitable<void> { co_await peer->serve(); }, asio::detached);
+  if (peer->is_over_network())
+    asio::co_spawn(
+        *io_, [peer]() -> asio::awaitable<void> { co_await peer->keep_asking(); }, asio::detached);
   return true;
 }
 

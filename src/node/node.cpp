@@ -16,7 +16,13 @@ void Node::listen(const ListenOptions& options) { state_->listen(options); }
 std::uint16_t Node::port() const noexcept { return state_->port(); }
 
 Peer Node::connect(std::string_view address, std::chrono::milliseconds timeout) {
-  return Peer(state_->connect(address, timeout));
+  ConnectOptions options;
+  options.timeout = timeout;
+  return Peer(state_->connect(address, options));
+}
+
+Peer Node::connect(std::string_view address, const ConnectOptions& options) {
+  return Peer(state_->connect(address, options));
 }
 
 std::vector<Peer> Node::peers() const {

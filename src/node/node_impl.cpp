@@ -12,6 +12,7 @@
 
 #include "base/time_after.hpp"
 #include "node/peer_impl.hpp"
+#include "path/tcp/wire_socket.hpp"
 
 namespace kvferry::detail {
 namespace {
@@ -37,6 +38,7 @@ void check_costs(const CopyCosts& c) {
 NodeImpl::NodeImpl(NodeOptions options)
     : options_(std::move(options)),
       paths_(path::make_paths(options_.copy_threads, options_.copy_costs)),
+      net_threads_(std::make_shared<path::tcp::NetThreads>(options_.network.threads)),
       io_(std::make_unique<asio::io_context>(1)),
       ended_(std::make_shared<EndedTransfers>(*io_)) {
   if (!options_.name.empty() && !wire::is_name(options_.name))
@@ -44,6 +46,19 @@ NodeImpl::NodeImpl(NodeOptions options)
                 fmt::format("NodeOptions::name '{}': a name has 1 to 64 of [A-Za-z0-9._-]",
                             options_.name.substr(0, 100)));
   check_costs(options_.copy_costs);
+  if (options_.network.streams > wire::kMaxStreams)
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("NetworkOptions::streams is {}; at most {}", options_.network.streams,
+                            wire::kMaxStreams));
+  path::tcp::check_congestion(options_.network.congestion);
+  if (options_.network.bytes_per_s != 0)
+    rate_limit_ = std::make_shared<path::tcp::RateLimit>(options_.network.bytes_per_s);
+  if (options_.peer_silence < std::chrono::seconds(1))
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("NodeOptions::peer_silence is {} ms; at least a second",
+                            options_.peer_silence.count()));
+  tls_ = session::TlsContext::load(
+      options_.credentials, [this](const std::string& text) { log(LogLevel::warning, text); });
 }
 
 NodeImpl::~NodeImpl() = default;
@@ -69,7 +84,7 @@ void NodeImpl::add(const Pool& pool) {
   }
   try {
     // Peers are greeted with the list of pools: one that does not fit is refused here, not there.
-    wire::encode(hello());
+    wire::encode(hello(session::Caller{}));
   } catch (const Error&) {
     std::lock_guard lock(mutex_);
     served_.pop_back();
@@ -123,8 +138,23 @@ void NodeImpl::listen(const ListenOptions& options) {
   asio::post(*io_, [&] {
     try {
       if (listener_) throw Error(ErrorCode::invalid_argument, "this node is listening already");
-      listener_ = std::make_unique<session::Listener>(
-          *io_, options, [this](session::Channel::Socket socket) { accept(std::move(socket)); });
+      session::Listener::Setup setup;
+      setup.options = options;
+      setup.tls = tls_;
+      setup.sessions = data_sessions_;
+      setup.on_control = [this](auto channel, auto who, auto first) {
+        accept(std::move(channel), std::move(who), std::move(first));
+      };
+      setup.on_data = [this](std::uint64_t peer, std::uint32_t stream, session::DataStream data) {
+        take_data(peer, stream, std::move(data));
+      };
+      setup.log = [this](LogLevel level, const std::string& text) { log(level, text); };
+      listener_ = std::make_unique<session::Listener>(*io_, std::move(setup));
+      if (options.tcp && options.insecure)
+        log(LogLevel::warning,
+            fmt::format("insecure: anyone who reaches {} port {} may read the pools served here, "
+                        "write those that are writable, and see and change every byte on the way",
+                        options.ip, listener_->port()));
       bound.set_value(listener_->port());
     } catch (...) {
       bound.set_exception(std::current_exception());
@@ -134,15 +164,29 @@ void NodeImpl::listen(const ListenOptions& options) {
 }
 
 std::shared_ptr<PeerImpl> NodeImpl::connect(std::string_view address,
-                                            std::chrono::milliseconds timeout) {
-  return asio::co_spawn(*io_, reach(std::string(address), time_after(Clock::now(), timeout)),
-                        asio::use_future)
+                                            const ConnectOptions& options) {
+  return asio::co_spawn(
+             *io_, reach(std::string(address), time_after(Clock::now(), options.timeout), options),
+             asio::use_future)
       .get();
 }
 
 std::vector<std::shared_ptr<PeerImpl>> NodeImpl::peers() const {
   std::lock_guard lock(mutex_);
   return peers_;
+}
+
+std::optional<wire::DataDoor> NodeImpl::data_door(
+    const session::DataSessions::Opened& opened) const {
+  if (!listener_ || listener_->port() == 0) return std::nullopt;
+  return wire::DataDoor{opened.session, opened.secret, listener_->ip(), listener_->port(),
+                        !takes_plain_data()};
+}
+
+// A stream for data that a peer has opened to us and proved to be its own.
+void NodeImpl::take_data(std::uint64_t number, std::uint32_t stream, session::DataStream data) {
+  for (const auto& peer : peers())
+    if (peer->number() == number) return peer->take_data(stream, std::move(data));
 }
 
 NodeImpl::ServedPool NodeImpl::served_pool(std::uint32_t number) const {
@@ -228,6 +272,7 @@ void NodeImpl::shutdown() noexcept {
     // flush_and_close().
     peers_changed_.wait_for(lock, std::chrono::seconds(3), [this] { return peers_.empty(); });
   }
+  net_threads_->stop();
   work_.reset();
   io_->stop();
   thread_.join();

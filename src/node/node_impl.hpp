@@ -19,7 +19,11 @@
 #include "node/holds.hpp"
 #include "node/node_fwd.hpp"
 #include "path/path.hpp"
+#include "path/tcp/net_threads.hpp"
+#include "path/tcp/rate_limit.hpp"
 #include "session/channel.hpp"
+#include "session/data_sessions.hpp"
+#include "session/data_stream.hpp"
 #include "session/listener.hpp"
 #include "wire/messages.hpp"
 
@@ -40,7 +44,7 @@ class NodeImpl : public std::enable_shared_from_this<NodeImpl> {
   void add(const Pool& pool);
   void listen(const ListenOptions& options);
   std::uint16_t port() const noexcept { return port_; }
-  std::shared_ptr<PeerImpl> connect(std::string_view address, std::chrono::milliseconds timeout);
+  std::shared_ptr<PeerImpl> connect(std::string_view address, const ConnectOptions& options);
   std::vector<std::shared_ptr<PeerImpl>> peers() const;
   EventQueue& events() noexcept { return events_; }
   EndedTransfers& ended() noexcept { return *ended_; }
@@ -49,6 +53,10 @@ class NodeImpl : public std::enable_shared_from_this<NodeImpl> {
   asio::io_context& io() noexcept { return *io_; }
   const std::vector<std::unique_ptr<path::Path>>& paths() const noexcept { return paths_; }
   Holds& holds() noexcept { return holds_; }
+  const NetworkOptions& network() const noexcept { return options_.network; }
+  const std::shared_ptr<path::tcp::NetThreads>& net_threads() noexcept { return net_threads_; }
+  // Of all that this process sends; null: none.
+  const std::shared_ptr<path::tcp::RateLimit>& rate_limit() noexcept { return rate_limit_; }
   struct ServedPool {
     std::shared_ptr<PoolImpl> pool;  // null: none, or revoked
     std::uint64_t generation = 1;
@@ -59,7 +67,15 @@ class NodeImpl : public std::enable_shared_from_this<NodeImpl> {
   std::vector<std::shared_ptr<PoolImpl>> served_pools() const;
   // Makes revoke() of a pool that is used locally wait for this node's routes too.
   void watch(const std::shared_ptr<PoolImpl>& pool);
-  wire::Hello hello() const;
+  // What that caller may know of us.
+  wire::Hello hello(const session::Caller& who) const;
+  // Streams for data: who may open them to us, and how we open ours. I/O thread.
+  const std::shared_ptr<session::DataSessions>& data_sessions() noexcept { return data_sessions_; }
+  session::DataDialler& data_dialler() noexcept { return data_dialler_; }
+  // How peers open theirs to us; nullopt: not listening on TCP. I/O thread.
+  std::optional<wire::DataDoor> data_door(const session::DataSessions::Opened& opened) const;
+  bool takes_plain_data() const noexcept { return tls_ == nullptr || tls_->plain_data(); }
+  std::chrono::milliseconds peer_silence() const noexcept { return options_.peer_silence; }
   void peer_ended(const std::shared_ptr<PeerImpl>& peer);
   void log(LogLevel level, std::string_view text) const;
   void tell(const PeerEvent& event) const;
@@ -81,12 +97,16 @@ class NodeImpl : public std::enable_shared_from_this<NodeImpl> {
     std::uint64_t revoker = 0;
   };
 
-  void accept(session::Channel::Socket socket);
-  asio::awaitable<void> meet(std::shared_ptr<session::Channel> channel);
-  asio::awaitable<std::shared_ptr<PeerImpl>> reach(std::string address, Clock::time_point until);
+  void accept(std::shared_ptr<session::Channel> channel, session::Caller who,
+              std::optional<session::Received> first);
+  asio::awaitable<void> meet(std::shared_ptr<session::Channel> channel, session::Caller who,
+                             std::optional<session::Received> first);
+  asio::awaitable<std::shared_ptr<PeerImpl>> reach(std::string address, Clock::time_point until,
+                                                   ConnectOptions options);
+  void take_data(std::uint64_t peer, std::uint32_t stream, session::DataStream data);
   // Adds the peer and begins to read from it; false while the node is shutting down.
   bool admit(const std::shared_ptr<PeerImpl>& peer);
-  std::shared_ptr<session::Channel> open_channel(session::Channel::Socket socket);
+  void remember(const std::shared_ptr<session::Channel>& channel);
   void say_refused(session::Channel& channel, const std::string& who, const wire::Refusal& refusal);
   void revoke(const std::shared_ptr<PoolImpl>& pool, std::chrono::milliseconds timeout);
 
@@ -94,6 +114,8 @@ class NodeImpl : public std::enable_shared_from_this<NodeImpl> {
   EventQueue events_;
   Holds holds_;
   std::vector<std::unique_ptr<path::Path>> paths_;
+  std::shared_ptr<path::tcp::NetThreads> net_threads_;
+  std::shared_ptr<path::tcp::RateLimit> rate_limit_;
   // After the paths: handlers left in it may hold routes, and go first.
   std::unique_ptr<asio::io_context> io_;
   const std::shared_ptr<EndedTransfers> ended_;
@@ -111,6 +133,9 @@ class NodeImpl : public std::enable_shared_from_this<NodeImpl> {
   std::vector<Watched> watched_;
   std::vector<std::shared_ptr<PeerImpl>> peers_;
   std::vector<std::weak_ptr<session::Channel>> handshakes_;
+  std::shared_ptr<const session::TlsContext> tls_;  // null: no credential
+  std::shared_ptr<session::DataSessions> data_sessions_ = std::make_shared<session::DataSessions>();
+  session::DataDialler data_dialler_;
   std::unique_ptr<session::Listener> listener_;
   std::uint16_t port_ = 0;
 };

@@ -35,13 +35,12 @@ std::string join_names(const std::vector<wire::PoolInfo>& pools) {
 
 }  // namespace
 
-std::string describe_peer(const wire::Hello& hello, pid_t pid) {
-  return hello.node.empty() ? fmt::format("pid {}", pid)
-                            : fmt::format("{} (pid {})", hello.node, pid);
+std::string describe_peer(const wire::Hello& hello, const session::Caller& who) {
+  return hello.node.empty() ? who.describe() : fmt::format("{} ({})", hello.node, who.describe());
 }
 
 PeerImpl::PeerImpl(const std::shared_ptr<NodeImpl>& node, std::uint64_t number,
-                   std::shared_ptr<session::Channel> channel, session::Credentials who,
+                   std::shared_ptr<session::Channel> channel, session::Caller who,
                    wire::Hello theirs)
     : node_(node),
       number_(number),
@@ -49,7 +48,7 @@ PeerImpl::PeerImpl(const std::shared_ptr<NodeImpl>& node, std::uint64_t number,
       who_(std::move(who)),
       pidfd_(std::make_shared<const UniqueFd>(std::move(who_.pidfd))),
       theirs_(std::move(theirs)),
-      name_(describe_peer(theirs_, who_.pid)) {}
+      name_(describe_peer(theirs_, who_)) {}
 
 bool PeerImpl::alive() const {
   std::lock_guard lock(mutex_);
@@ -130,6 +129,10 @@ TransferImpl::Start PeerImpl::start_of(const wire::PoolInfo& remote, Direction d
   start.job.stream = options.stream;
   start.job.copy = options.copy;
   start.job.max_sms = options.max_sms;
+  start.job.layers = options.layers;
+  start.job.streams = options.streams;
+  start.job.checksum = options.checksum;
+  start.job.bytes_per_s = options.bytes_per_s;
   start.job.prompt = options.notify_completion || options.notice.has_value();
   start.ending.served = {remote.number, remote.generation, direction, plan.blocks, plan.bytes(), 0,
                          opened.path,   options.notice};
@@ -142,6 +145,7 @@ std::shared_ptr<TransferImpl> PeerImpl::make_transfer(
     TransferImpl::Start start, const std::optional<std::chrono::nanoseconds>& deadline) {
   if (deadline) {
     start.deadline = time_after(start.called, *deadline);
+    start.job.deadline = start.deadline;
     start.ending.deadline = std::make_shared<DeadlineTimer>();
   }
   return std::allocate_shared<TransferImpl>(RecyclingAllocator<TransferImpl>(recycler_),
@@ -310,6 +314,7 @@ void PeerImpl::close() noexcept {
   routes.clear();
   const auto node = node_.lock();
   if (!node) return;
+  close_links(end_reason_);
   // Behind the Unmapped messages of the routes, so that the owner hears them first.
   asio::post(node->io(), [node, self = shared_from_this()] {
     node->ended().drain();

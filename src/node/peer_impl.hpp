@@ -4,6 +4,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <future>
 #include <map>
@@ -22,6 +23,8 @@
 #include "node/transfer_impl.hpp"
 #include "path/path.hpp"
 #include "session/channel.hpp"
+#include "session/data_sessions.hpp"
+#include "session/data_stream.hpp"
 #include "session/identity.hpp"
 #include "wire/messages.hpp"
 
@@ -36,7 +39,7 @@ class PeerImpl final : public TransferImpl::Owner, public std::enable_shared_fro
   using Clock = std::chrono::steady_clock;
 
   PeerImpl(const std::shared_ptr<NodeImpl>& node, std::uint64_t number,
-           std::shared_ptr<session::Channel> channel, session::Credentials who, wire::Hello theirs);
+           std::shared_ptr<session::Channel> channel, session::Caller who, wire::Hello theirs);
 
   std::uint64_t number() const noexcept { return number_; }
   const std::string& name() const noexcept { return name_; }
@@ -68,6 +71,22 @@ class PeerImpl final : public TransferImpl::Owner, public std::enable_shared_fro
   // The node is going, and its I/O context with it: lets go of the channel. The I/O thread has
   // ended.
   void abandon() noexcept { channel_.reset(); }
+  // On another host, or at least not known to the kernel here: nothing of it can be mapped.
+  bool is_over_network() const noexcept { return who_.over_network; }
+  // What this peer may do with a pool of ours.
+  bool may(Direction direction, std::string_view pool) const { return who_.may(direction, pool); }
+  // Makes the links for data streams; before anything else.
+  void make_links();
+  // Tells the peer how to open streams for data to us. I/O thread, as all that follows.
+  void open_door();
+  // How to open ours to it; nullopt: it said nothing, or nothing that we may use.
+  const std::optional<wire::DataDoor>& data_door() const noexcept { return door_; }
+  // The address of its control connection, without the port; empty: a Unix socket.
+  std::string network_address() const;
+  // A stream for data that it has opened to us.
+  void take_data(std::uint32_t stream, session::DataStream data);
+  // Gives up a peer that is silent for too long although asked; runs as long as the connection.
+  asio::awaitable<void> keep_asking();
   bool owns(const session::Channel* channel) const noexcept { return channel_.get() == channel; }
   // Forgets routes that use a pool of ours; they are gone once their transfers are.
   void drop_routes_of(const PoolImpl* local);
@@ -128,6 +147,23 @@ class PeerImpl final : public TransferImpl::Owner, public std::enable_shared_fro
   void on(const wire::Served& message);
   void on(const wire::Revoke& message);
   void on(const wire::Unmapped& message);
+  void on(wire::WantStreams& message);
+  void on(wire::MoveRequest& message);
+  void on(wire::MoveRuns& message);
+  void on(wire::MoveCancel& message);
+  void on(wire::MoveReady& message);
+  void on(wire::MoveEnd& message);
+  void close_links(const std::string& why) noexcept;
+  // Why neither side could open data streams to the other; empty: one can. Any thread.
+  std::string why_no_streams() const;
+  // As say(), but long lists wait until the channel has room, and what comes later waits for them.
+  void say_in_turn(wire::Message message);
+  void say_backlog();
+  // For our requests, or for the peer's.
+  void open_streams(unsigned count, std::uint32_t epoch, bool for_peer);
+  asio::awaitable<void> dial_streams(unsigned count, std::uint32_t epoch, bool for_peer);
+  void on(const wire::DataDoor& message);
+  void on(const wire::Ping& message);
   void settle_if_complete(std::uint32_t request);
   void connection_over(const std::string& reason);
 
@@ -136,7 +172,7 @@ class PeerImpl final : public TransferImpl::Owner, public std::enable_shared_fro
   // I/O thread only. Null once the connection is over: a Peer handle may outlive the node, a socket
   // must not.
   std::shared_ptr<session::Channel> channel_;
-  session::Credentials who_;
+  session::Caller who_;
   std::shared_ptr<const UniqueFd> pidfd_;
   const wire::Hello theirs_;
   const std::string name_;
@@ -146,6 +182,8 @@ class PeerImpl final : public TransferImpl::Owner, public std::enable_shared_fro
   bool alive_ = true;
   bool closing_ = false;
   std::string end_reason_;
+  bool has_door_ = false, listens_here_ = false;
+  mutable std::condition_variable door_known_;
   bool said_goodbye_ = false;
   std::set<std::uint32_t> revoked_;  // remote pools
   std::map<RouteKey, OpenedRoute> routes_;
@@ -158,10 +196,21 @@ class PeerImpl final : public TransferImpl::Owner, public std::enable_shared_fro
   std::uint32_t next_request_ = 1;
   std::set<std::uint32_t> granted_;  // pools of ours it was ever granted; I/O thread only
   std::uint32_t grants_out_ = 0;     // to this peer, not yet unmapped; I/O thread only
+  // I/O thread only: our session for its streams, and its door for ours.
+  std::optional<session::DataSessions::Opened> session_;
+  std::optional<wire::DataDoor> door_;
+  std::string quiet_reason_;  // why it was given up, where we did that
+  class StreamControl;
+  struct Opening;
+  std::shared_ptr<StreamControl> control_;
+  // Data streams for our requests, and for the peer's.
+  std::shared_ptr<path::tcp::DataLink> asking_, serving_;
+  std::uint32_t next_stream_ = 0;      // of the peer's door; I/O thread only
+  std::deque<wire::Message> backlog_;  // I/O thread only
   std::map<std::uint32_t, PendingGrant> pending_;
 };
 
-// "prefill-0 (pid 4711)"
-std::string describe_peer(const wire::Hello& hello, pid_t pid);
+// "prefill-0 (pid 4711)", "prefill-0 (10.0.0.7:4711, token 'reader')"
+std::string describe_peer(const wire::Hello& hello, const session::Caller& who);
 
 }  // namespace kvferry::detail

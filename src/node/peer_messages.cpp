@@ -92,7 +92,11 @@ void PeerImpl::handle(session::Received received) {
                         [&](wire::MoreFds& m) { on_more_fds(m, std::move(fds)); },
                         [&](wire::OpenPool& m) { on(m); }, [&](wire::Denied& m) { on(m); },
                         [&](wire::Served& m) { on(m); }, [&](wire::Revoke& m) { on(m); },
-                        [&](wire::Unmapped& m) { on(m); },
+                        [&](wire::Unmapped& m) { on(m); }, [&](wire::DataDoor& m) { on(m); },
+                        [&](wire::Ping& m) { on(m); }, [&](wire::MoveRequest& m) { on(m); },
+                        [&](wire::MoveRuns& m) { on(m); }, [&](wire::MoveReady& m) { on(m); },
+                        [&](wire::MoveCancel& m) { on(m); }, [&](wire::MoveEnd& m) { on(m); },
+                        [&](wire::WantStreams& m) { on(m); },
                         [&](wire::Goodbye&) {
                           std::lock_guard lock(mutex_);
                           said_goodbye_ = true;
@@ -110,6 +114,8 @@ void PeerImpl::on(const wire::OpenPool& message) {
   const auto deny = [&](ErrorCode code, std::string why) {
     say(wire::Denied{message.request, code, std::move(why)});
   };
+  if (who_.over_network)
+    return deny(ErrorCode::refused, "memory is mapped by processes of its own host only");
   const auto [pool, generation] = node->served_pool(message.pool);
   if (!pool) return deny(ErrorCode::refused, "this pool is not served here, or it was revoked");
   if (grants_out_ >= kMaxGrantsOut)
@@ -264,6 +270,7 @@ void PeerImpl::connection_over(const std::string& reason) {
   std::string told = reason;
   {
     std::lock_guard lock(mutex_);
+    if (!quiet_reason_.empty()) told = quiet_reason_;
     if (said_goodbye_) told = fmt::format("{} closed the connection", name_);
     if (closing_) told = end_reason_;
     alive_ = false;
@@ -279,6 +286,8 @@ void PeerImpl::connection_over(const std::string& reason) {
     grant.promise.set_exception(std::make_exception_ptr(Error(ErrorCode::unreachable, told)));
   const auto node = node_.lock();
   if (!node) return;
+  close_links(told);
+  if (session_) node->data_sessions()->close(session_->session);
   node->holds().peer_gone(number_, who_.pid, pidfd_);
   PeerEvent event;
   event.kind = PeerEvent::Kind::disconnected;

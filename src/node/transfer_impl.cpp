@@ -9,6 +9,13 @@ double seconds(std::chrono::steady_clock::duration d) {
   return std::chrono::duration<double>(d).count();
 }
 
+// How a copy that failed ends its transfer.
+TransferState state_of(ErrorCode code) {
+  if (code == ErrorCode::unreachable) return TransferState::peer_died;
+  if (code == ErrorCode::deadline) return TransferState::deadline;
+  return TransferState::failed;
+}
+
 }  // namespace
 
 ErrorCode error_code_of(TransferState state) noexcept {
@@ -53,7 +60,7 @@ void TransferImpl::begin(std::shared_ptr<path::Route> route, plan::Plan& plan) {
 void TransferImpl::begin(std::shared_ptr<path::Route> route, path::PreparedCopy& copy) {
   if (!hold(std::move(route))) return;
   try {
-    started(copy.start(shared_from_this()));
+    started(copy.start(shared_from_this(), start_.deadline));
   } catch (const std::exception& error) {
     never_began(error.what());
     throw;
@@ -112,8 +119,9 @@ void TransferImpl::finish() {
     std::lock_guard lock(mutex_);
     if (state_ != TransferState::running) return;
     start_.report.move_s = result->move_s;
+    start_.report.landed = result->landed.value_or(result->moved_all ? start_.report.bytes : 0);
   }
-  if (!result->error.empty()) return end_as(TransferState::failed, result->error);
+  if (!result->error.empty()) return end_as(state_of(result->code), result->error);
   if (result->moved_all) return end_as(TransferState::done, {});
   std::unique_lock lock(mutex_);
   const TransferState why =

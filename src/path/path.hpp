@@ -19,6 +19,10 @@
 
 namespace kvferry::path {
 
+namespace tcp {
+class DataLink;
+}
+
 // The remote end of a pair, as granted by its owner.
 struct RemoteEnd {
   memory::PoolOffer offer;
@@ -27,8 +31,11 @@ struct RemoteEnd {
   std::uint32_t blocks = 0;
   bool writable = false;  // pushes allowed
   bool same_process = false;
-  pid_t pid = 0;   // of the owner, as the kernel says (SO_PEERCRED)
-  int pidfd = -1;  // borrowed; -1 where the kernel has none
+  bool over_network = false;  // on another host: nothing of `offer` and `fds` is there
+  pid_t pid = 0;              // of the owner, as the kernel says (SO_PEERCRED)
+  int pidfd = -1;             // borrowed; -1 where the kernel has none
+  // The streams for data to its owner; may be null.
+  std::shared_ptr<tcp::DataLink> data{};
 };
 
 // How a transfer should run.
@@ -38,13 +45,22 @@ struct JobOptions {
   CopyMethod copy = CopyMethod::automatic;
   std::uint32_t max_sms = 0;
   bool prompt = false;  // somebody is to be told of the end who does not wait for it
+  // For paths that need the owner's help:
+  LayerRange layers{};
+  std::optional<std::chrono::steady_clock::time_point> deadline{};
+  unsigned streams = 0;  // 0: the path's own choice
+  bool checksum = false;
+  std::uint64_t bytes_per_s = 0;  // 0: no limit
 };
 
 struct JobResult {
   bool moved_all = false;  // every byte landed
   bool aborted = false;    // abort() came in time to stop something
   std::string error;       // the copy itself failed
-  double move_s = 0;       // posted to quiet, as well as the path can tell
+  // Why; unreachable where the peer, or what leads to it, is gone.
+  ErrorCode code = ErrorCode::failed;
+  std::optional<std::uint64_t> landed{};  // bytes known to have landed, where it did not end well
+  double move_s = 0;                      // posted to quiet, as well as the path can tell
 };
 
 // Told when a job has become quiet: exactly once, from any thread, a CUDA callback included. Must
@@ -77,7 +93,9 @@ class PreparedCopy {
  public:
   virtual ~PreparedCopy() = default;
   // As Route::start.
-  virtual std::shared_ptr<Job> start(std::shared_ptr<JobObserver> observer) = 0;
+  virtual std::shared_ptr<Job> start(
+      std::shared_ptr<JobObserver> observer,
+      std::optional<std::chrono::steady_clock::time_point> deadline) = 0;
   // Adds the copy to a stream that is being captured into a CUDA graph. Throws:
   // Error{invalid_argument} where that cannot be.
   virtual void capture(CudaStream stream) = 0;

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <asio/awaitable.hpp>
-#include <asio/local/stream_protocol.hpp>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/unique_fd.hpp"
+#include "session/stream.hpp"
 #include "wire/messages.hpp"
 
 namespace kvferry::session {
@@ -21,20 +22,20 @@ struct Received {
   std::vector<UniqueFd> fds;
 };
 
-// Typed messages over a Unix stream socket. Every read is a recvmsg: a plain read would drop the
-// fds that travel beside the bytes. Not thread-safe: everything on the io_context's one thread.
+// Typed messages over a stream. Not thread-safe: everything on the io_context's one thread.
 // Throws Error{failed} on malformed input, Error{unreachable} when the other side is gone; the
 // channel is closed then.
 class Channel : public std::enable_shared_from_this<Channel> {
  public:
-  using Socket = asio::local::stream_protocol::socket;
-  explicit Channel(Socket socket);
+  explicit Channel(Stream stream);
 
   // The next message. One call at a time.
   asio::awaitable<Received> receive();
   // Queues a message; what cannot be written at once follows when the socket takes it. A peer that
   // does not read is cut off once kMaxQueuedBytes wait for it.
   void send(const wire::Message& message, std::vector<UniqueFd> fds = {});
+  // The next one; of a stranger, whose messages have no business being longer.
+  asio::awaitable<Received> receive_at_most(std::uint32_t payload_bytes);
   // After the handshake, messages may be larger.
   void set_established() noexcept { established_ = true; }
   // Everything queued is lost.
@@ -43,9 +44,15 @@ class Channel : public std::enable_shared_from_this<Channel> {
   asio::awaitable<void> flush_and_close();
   // Descriptors that wait to be sent.
   std::size_t queued_fds() const noexcept { return queued_fds_; }
-  bool is_open() const noexcept { return socket_.is_open(); }
-  int native_handle() { return socket_.native_handle(); }
-  Socket::executor_type executor() { return socket_.get_executor(); }
+  std::size_t queued_bytes() const noexcept { return queued_bytes_; }
+  bool is_open() const noexcept { return stream_.is_open(); }
+  bool passes_fds() const noexcept { return stream_.passes_fds(); }
+  // When the last byte of the other side came.
+  std::chrono::steady_clock::time_point last_heard() const noexcept { return last_heard_; }
+  int native_handle() { return stream_.native_handle(); }
+  Stream::Socket::executor_type executor() { return stream_.executor(); }
+  // Gives up the stream beneath. Requires: nothing is being received or sent.
+  UniqueFd release() { return stream_.release(); }
 
   static constexpr std::size_t kMaxQueuedBytes = 16u << 20;
 
@@ -57,13 +64,13 @@ class Channel : public std::enable_shared_from_this<Channel> {
   };
 
   asio::awaitable<void> read_exactly(std::span<std::byte> bytes);
-  std::size_t read_some(std::span<std::byte> bytes);  // 0: nothing there yet
-  void take_fds(void* control_message);
-  bool write_some();  // false: the socket is full
+  void check_fds() const;
+  bool write_some();  // false: the stream is full
   asio::awaitable<void> write_loop();
 
-  Socket socket_;
+  Stream stream_;
   bool established_ = false;
+  std::chrono::steady_clock::time_point last_heard_ = std::chrono::steady_clock::now();
   bool writing_ = false;
   std::size_t queued_bytes_ = 0;
   std::size_t queued_fds_ = 0;

@@ -1,10 +1,12 @@
 #include "session/identity.hpp"
 
+#include <fmt/format.h>
 #include <poll.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -47,7 +49,7 @@ const std::array<std::byte, 16>& process_nonce() {
   return nonce;
 }
 
-Credentials peer_credentials(int unix_socket) {
+Caller caller_on(int unix_socket) {
   ucred kernel{};
   socklen_t size = sizeof kernel;
   if (::getsockopt(unix_socket, SOL_SOCKET, SO_PEERCRED, &kernel, &size) != 0)
@@ -55,13 +57,45 @@ Credentials peer_credentials(int unix_socket) {
         ErrorCode::resource,
         std::string("the kernel does not say who is at the other end of the Unix socket: ") +
             std::strerror(errno));
-  Credentials who;
+  Caller who;
   who.pid = kernel.pid;
   who.uid = kernel.uid;
   // The pid could have been reused between connect and here; a wrong pidfd can only delay a revoke,
   // never free early, because process_vm checks it again and region ids are random.
   if (who.pid > 0) who.pidfd.reset(static_cast<int>(::syscall(SYS_pidfd_open, who.pid, 0)));
   return who;
+}
+
+std::string Caller::describe() const {
+  if (!over_network) return fmt::format("pid {}", pid);
+  switch (proven.by) {
+    case Proven::By::token: return fmt::format("{}, token '{}'", address, proven.name);
+    case Proven::By::certificate: return fmt::format("{}, certificate '{}'", address, proven.name);
+    default: return address;
+  }
+}
+
+bool Caller::may_see(std::string_view pool) const {
+  return rights.pools.empty() ||
+         std::find(rights.pools.begin(), rights.pools.end(), pool) != rights.pools.end();
+}
+
+bool Caller::may(Direction direction, std::string_view pool) const {
+  return may_see(pool) && (direction == Direction::push ? rights.write : rights.read);
+}
+
+std::optional<Permission> rights_of(const std::vector<Permission>& permissions, const Proven& who) {
+  if (permissions.empty()) return Permission{};
+  const Permission* others = nullptr;
+  for (const Permission& permission : permissions) {
+    if (permission.credential == "*") {
+      others = &permission;
+    } else if (permission.credential == who.name) {
+      return permission;
+    }
+  }
+  if (others == nullptr) return std::nullopt;
+  return *others;
 }
 
 bool has_exited(int pidfd) noexcept {

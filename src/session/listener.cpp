@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <asio/steady_timer.hpp>
-#include <asio/write.hpp>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -24,9 +23,6 @@ namespace {
 using asio::ip::tcp;
 using Unix = asio::local::stream_protocol;
 
-// Signposts shown at once; for one more the oldest, which has had its time to read, is closed.
-constexpr std::size_t kMaxSignposts = 64;
-constexpr auto kSignpostTime = std::chrono::seconds(1);
 // Accepting again after the process ran out of descriptors waits, instead of spinning on the same
 // failure.
 constexpr auto kAcceptPause = std::chrono::milliseconds(50);
@@ -60,64 +56,71 @@ void clear_stale_socket(const std::string& path) {
                             std::strerror(errno)));
 }
 
+void check_permissions(const ListenOptions& options, bool has_credential) {
+  for (const Permission& permission : options.permissions) {
+    if (!has_credential)
+      throw Error(ErrorCode::invalid_argument,
+                  "permissions (--permit) need credentials: without --token-file or --tls-cert "
+                  "nobody can be told from anybody");
+    if (permission.credential.empty())
+      throw Error(ErrorCode::invalid_argument,
+                  "a permission (--permit) names no credential; * stands for all others");
+    if (!permission.read && !permission.write)
+      throw Error(ErrorCode::invalid_argument,
+                  fmt::format("the permission of '{}' allows neither reading nor writing; leave "
+                              "it out to refuse '{}'",
+                              permission.credential, permission.credential));
+  }
+}
+
 }  // namespace
 
-struct Listener::Signpost : std::enable_shared_from_this<Signpost> {
-  Signpost(tcp::socket s, std::shared_ptr<const std::vector<std::byte>> t)
-      : socket(std::move(s)), timer(socket.get_executor()), text(std::move(t)) {}
-
-  void show() {
-    timer.expires_after(kSignpostTime);
-    timer.async_wait([self = shared_from_this()](std::error_code stopped) {
-      std::error_code ignored;
-      if (!stopped) self->socket.close(ignored);
-    });
-    asio::async_write(socket, asio::buffer(*text),
-                      [self = shared_from_this()](std::error_code error, std::size_t) {
-                        if (error) return self->timer.cancel(), void();
-                        // Closing with unread input would reset the connection and could lose what
-                        // was just written: wait for the reader to close, or for the timer.
-                        self->drain();
-                      });
-  }
-  void drain() {
-    socket.async_read_some(asio::buffer(scrap),
-                           [self = shared_from_this()](std::error_code error, std::size_t) {
-                             if (error) return self->timer.cancel(), void();
-                             self->drain();
-                           });
-  }
-
-  tcp::socket socket;
-  asio::steady_timer timer;
-  std::shared_ptr<const std::vector<std::byte>> text;
-  std::array<std::byte, 256> scrap{};
-};
-
-Listener::Listener(asio::io_context& io, const ListenOptions& options, OnAccept on_accept)
-    : io_(io), on_accept_(std::move(on_accept)), unix_(io) {
+Listener::Listener(asio::io_context& io, Setup setup)
+    : io_(io), on_control_(setup.on_control), unix_(io) {
+  const ListenOptions& options = setup.options;
   if (options.socket_path.empty())
     throw Error(ErrorCode::invalid_argument,
                 "ListenOptions::socket_path is empty; local peers meet on a Unix socket, name one");
-  if (options.tcp) listen_tcp(options);
+  if (options.insecure && setup.tls)
+    throw Error(ErrorCode::invalid_argument,
+                "insecure and credentials contradict each other: leave out --insecure, or the "
+                "token or certificate");
+  check_permissions(options, setup.tls != nullptr);
+  if (options.tcp) listen_tcp(options, setup.tls != nullptr);
   // Absolute: whoever reads the signpost has another working directory.
   listen_unix(std::filesystem::absolute(options.socket_path).string());
+  Reception::Setup reception;
+  reception.signpost = signpost(setup);
+  reception.open_to_all = options.insecure;
+  reception.tls = std::move(setup.tls);
+  reception.permissions = options.permissions;
+  reception.sessions = std::move(setup.sessions);
+  reception.on_control = std::move(setup.on_control);
+  reception.on_data = std::move(setup.on_data);
+  reception.log = std::move(setup.log);
+  reception_ = std::make_shared<Reception>(io_, std::move(reception));
+  accept_next_unix();
+  for (std::size_t i = 0; i < tcp_.size(); ++i) accept_next(i);
+}
+
+std::vector<std::byte> Listener::signpost(const Setup& setup) const {
   wire::Signpost here;
   here.protocol = wire::kProtocolVersion;
   here.software = version();
   here.socket_path = socket_path_;
   here.boot_id = boot_id();
-  signpost_text_ = std::make_shared<const std::vector<std::byte>>(wire::encode(here, 0));
-  accept_next_unix();
-  for (std::size_t i = 0; i < tcp_.size(); ++i) accept_next(i);
+  here.security = setup.tls ? setup.tls->security() : wire::Security::none;
+  here.network = setup.tls != nullptr || setup.options.insecure;
+  return wire::encode(here);
 }
 
 Listener::~Listener() {
   *alive_ = false;
+  reception_->close();
   if (!socket_path_.empty()) ::unlink(socket_path_.c_str());
 }
 
-void Listener::listen_tcp(const ListenOptions& options) {
+void Listener::listen_tcp(const ListenOptions& options, bool has_credential) {
   std::error_code error;
   const auto found = tcp::resolver(io_).resolve(options.ip, std::to_string(options.port),
                                                 tcp::resolver::passive, error);
@@ -127,11 +130,12 @@ void Listener::listen_tcp(const ListenOptions& options) {
         fmt::format("--ip {}: {}; give an address of this machine", options.ip, error.message()));
   for (const auto& entry : found) {
     const auto address = entry.endpoint().address();
-    if (!address.is_loopback() && !options.insecure)
+    if (!address.is_loopback() && !options.insecure && !has_credential)
       throw Error(ErrorCode::refused,
-                  fmt::format("--ip {}: {} is beyond loopback and there is no authentication yet; "
-                              "use 127.0.0.1, or --insecure to let anyone who reaches the port "
-                              "learn where the socket is",
+                  fmt::format("--ip {}: {} is beyond loopback, where peers must prove themselves: "
+                              "give --token-file, or --tls-cert, --tls-key and --tls-ca (kvferry "
+                              "keygen makes either), or --insecure to let in anyone who reaches "
+                              "the port, unencrypted",
                               options.ip, address.to_string()));
   }
   for (const auto& entry : found) {
@@ -150,6 +154,7 @@ void Listener::listen_tcp(const ListenOptions& options) {
                   fmt::format("cannot listen on {} port {}: {}; choose another --port or --ip",
                               endpoint.address().to_string(), endpoint.port(), error.message()));
     port_ = acceptor.local_endpoint().port();
+    if (ip_.empty()) ip_ = endpoint.address().to_string();
     tcp_.push_back(std::move(acceptor));
   }
 }
@@ -178,11 +183,21 @@ void Listener::listen_unix(const std::string& path) {
                                                  path, error.message()));
 }
 
+void Listener::take_local(Unix::socket socket) {
+  try {
+    Caller caller = caller_on(socket.native_handle());
+    on_control_(std::make_shared<Channel>(Stream(std::move(socket))), std::move(caller),
+                std::nullopt);
+  } catch (const Error&) {
+    // The kernel does not say who it is: nobody.
+  }
+}
+
 void Listener::accept_next_unix() {
   unix_.async_accept([this, alive = alive_](std::error_code error, Unix::socket socket) {
     if (!*alive || error == asio::error::operation_aborted) return;
     if (!error) {
-      on_accept_(std::move(socket));
+      take_local(std::move(socket));
       return accept_next_unix();
     }
     auto pause = std::make_shared<asio::steady_timer>(io_, kAcceptPause);
@@ -192,24 +207,12 @@ void Listener::accept_next_unix() {
   });
 }
 
-void Listener::show_signpost(tcp::socket socket) {
-  std::erase_if(signposts_, [](const auto& weak) { return weak.expired(); });
-  if (signposts_.size() >= kMaxSignposts) {
-    std::error_code ignored;
-    if (const auto oldest = signposts_.front().lock()) oldest->socket.close(ignored);
-    signposts_.pop_front();
-  }
-  const auto signpost = std::make_shared<Signpost>(std::move(socket), signpost_text_);
-  signposts_.push_back(signpost);
-  signpost->show();
-}
-
 void Listener::accept_next(std::size_t acceptor) {
   tcp_[acceptor].async_accept(
       [this, acceptor, alive = alive_](std::error_code error, tcp::socket socket) {
         if (!*alive || error == asio::error::operation_aborted) return;
         if (!error) {
-          show_signpost(std::move(socket));
+          reception_->welcome(std::move(socket));
           return accept_next(acceptor);
         }
         auto pause = std::make_shared<asio::steady_timer>(io_, kAcceptPause);

@@ -70,6 +70,8 @@ Message read(const fb::Signpost& from, const Check& check) {
   m.software = read_text(from.software(), "software", check);
   m.socket_path = read_text(from.socket_path(), "socket_path", check);
   read_bytes(from.boot_id(), m.boot_id);
+  m.security = static_cast<Security>(from.security());
+  m.network = from.network();
   return m;
 }
 
@@ -242,6 +244,69 @@ Message read(const fb::Goodbye& from, const Check& check) {
   return Goodbye{read_text(from.reason(), "reason", check)};
 }
 
+Message read(const fb::DataDoor& from, const Check& check) {
+  DataDoor m;
+  read_bytes(from.session(), m.session);
+  read_bytes(from.secret(), m.secret);
+  m.ip = read_text(from.ip(), "ip", check, kMaxNameBytes);
+  m.port = from.port();
+  m.encrypted = from.encrypted();
+  return m;
+}
+Message read(const fb::Join& from, const Check&) {
+  Join m;
+  read_bytes(from.session(), m.session);
+  m.stream = from.stream();
+  read_bytes(from.proof(), m.proof);
+  return m;
+}
+Message read(const fb::Ping& from, const Check&) { return Ping{from.answer()}; }
+
+std::vector<IdRun> read_runs(const Vector<const fb::IdRun*>* from, const Check& check) {
+  std::vector<IdRun> runs(bounded_size(from, "runs", kMaxRunsPerFrame, check));
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    const auto& run = *from->Get(static_cast<std::uint32_t>(i));
+    runs[i] = {run.first(), run.count()};
+  }
+  return runs;
+}
+
+Message read(const fb::MoveRequest& from, const Check& check) {
+  MoveRequest m;
+  m.request = from.request();
+  m.pool = from.pool();
+  m.generation = from.generation();
+  m.direction = static_cast<Direction>(from.direction());
+  m.first_layer = from.first_layer();
+  m.layers = from.layers();
+  m.bytes = from.bytes();
+  m.chunk_bytes = from.chunk_bytes();
+  m.checked = from.checked();
+  m.max_streams = from.max_streams();
+  m.bytes_per_s = from.bytes_per_s();
+  m.time_left_us = from.time_left_us();
+  m.runs_total = from.runs_total();
+  m.runs = read_runs(from.runs(), check);
+  return m;
+}
+Message read(const fb::MoveRuns& from, const Check& check) {
+  return MoveRuns{from.request(), read_runs(from.runs(), check)};
+}
+Message read(const fb::MoveReady& from, const Check&) { return MoveReady{from.request()}; }
+Message read(const fb::MoveCancel& from, const Check&) { return MoveCancel{from.request()}; }
+Message read(const fb::MoveEnd& from, const Check& check) {
+  MoveEnd m;
+  m.request = from.request();
+  if (from.code() != fb::Code::none) m.failure = static_cast<ErrorCode>(from.code());
+  m.message = read_text(from.message(), "message", check);
+  m.bytes = from.bytes();
+  return m;
+}
+Message read(const fb::WantStreams& from, const Check& check) {
+  return WantStreams{from.count(), from.epoch(),
+                     read_text(from.congestion(), "congestion", check, kMaxNameBytes)};
+}
+
 Message read_body(const fb::Message& root) {
   const Check check(ErrorCode::refused, fb::EnumNameBody(root.body_type()));
   switch (root.body() == nullptr ? fb::Body::NONE : root.body_type()) {
@@ -256,6 +321,15 @@ Message read_body(const fb::Message& root) {
     case fb::Body::Revoke: return read(*root.body_as_Revoke(), check);
     case fb::Body::Unmapped: return read(*root.body_as_Unmapped(), check);
     case fb::Body::Goodbye: return read(*root.body_as_Goodbye(), check);
+    case fb::Body::DataDoor: return read(*root.body_as_DataDoor(), check);
+    case fb::Body::Join: return read(*root.body_as_Join(), check);
+    case fb::Body::Ping: return read(*root.body_as_Ping(), check);
+    case fb::Body::MoveRequest: return read(*root.body_as_MoveRequest(), check);
+    case fb::Body::MoveRuns: return read(*root.body_as_MoveRuns(), check);
+    case fb::Body::MoveReady: return read(*root.body_as_MoveReady(), check);
+    case fb::Body::MoveCancel: return read(*root.body_as_MoveCancel(), check);
+    case fb::Body::MoveEnd: return read(*root.body_as_MoveEnd(), check);
+    case fb::Body::WantStreams: return read(*root.body_as_WantStreams(), check);
     case fb::Body::NONE: break;
   }
   throw Error(

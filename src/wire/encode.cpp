@@ -46,6 +46,10 @@ Denied tidied(Denied m) {
   m.message = printable(m.message);
   return m;
 }
+MoveEnd tidied(MoveEnd m) {
+  m.message = printable(m.message);
+  return m;
+}
 Goodbye tidied(Goodbye m) {
   m.reason = printable(m.reason);
   return m;
@@ -140,7 +144,8 @@ Offset<fb::Signpost> pack_body(Builder& b, const Signpost& m) {
   const auto software = b.CreateString(m.software);
   const auto path = b.CreateString(m.socket_path);
   const fb::Id boot_id = to_id(m.boot_id);
-  return fb::CreateSignpost(b, m.protocol, software, path, &boot_id);
+  return fb::CreateSignpost(b, m.protocol, software, path, &boot_id,
+                            static_cast<fb::Security>(m.security), m.network);
 }
 
 Offset<fb::Hello> pack_body(Builder& b, const Hello& m) {
@@ -206,6 +211,52 @@ Offset<fb::Goodbye> pack_body(Builder& b, const Goodbye& m) {
   return fb::CreateGoodbye(b, b.CreateString(m.reason));
 }
 
+Offset<fb::DataDoor> pack_body(Builder& b, const DataDoor& m) {
+  const auto ip = b.CreateString(m.ip);
+  const fb::Id session = to_id(m.session);
+  const auto secret = to_struct<fb::Secret>(m.secret);
+  return fb::CreateDataDoor(b, &session, &secret, ip, m.port, m.encrypted);
+}
+
+Offset<fb::Join> pack_body(Builder& b, const Join& m) {
+  const fb::Id session = to_id(m.session);
+  const auto proof = to_struct<fb::Secret>(m.proof);
+  return fb::CreateJoin(b, &session, m.stream, &proof);
+}
+
+Offset<fb::Ping> pack_body(Builder& b, const Ping& m) { return fb::CreatePing(b, m.answer); }
+
+std::vector<fb::IdRun> pack_runs(const std::vector<IdRun>& runs) {
+  std::vector<fb::IdRun> out;
+  out.reserve(runs.size());
+  for (const IdRun& run : runs) out.emplace_back(run.first, run.count);
+  return out;
+}
+
+Offset<fb::MoveRequest> pack_body(Builder& b, const MoveRequest& m) {
+  const auto runs = b.CreateVectorOfStructs(pack_runs(m.runs));
+  return fb::CreateMoveRequest(b, m.request, m.pool, m.generation,
+                               static_cast<fb::Direction>(m.direction), m.first_layer, m.layers,
+                               m.bytes, m.chunk_bytes, m.checked, m.max_streams, m.bytes_per_s,
+                               m.time_left_us, m.runs_total, runs);
+}
+Offset<fb::MoveRuns> pack_body(Builder& b, const MoveRuns& m) {
+  return fb::CreateMoveRuns(b, m.request, b.CreateVectorOfStructs(pack_runs(m.runs)));
+}
+Offset<fb::MoveReady> pack_body(Builder& b, const MoveReady& m) {
+  return fb::CreateMoveReady(b, m.request);
+}
+Offset<fb::MoveCancel> pack_body(Builder& b, const MoveCancel& m) {
+  return fb::CreateMoveCancel(b, m.request);
+}
+Offset<fb::MoveEnd> pack_body(Builder& b, const MoveEnd& m) {
+  const auto code = m.failure ? to_code(*m.failure) : fb::Code::none;
+  return fb::CreateMoveEnd(b, m.request, code, b.CreateString(m.message), m.bytes);
+}
+Offset<fb::WantStreams> pack_body(Builder& b, const WantStreams& m) {
+  return fb::CreateWantStreams(b, m.count, m.epoch, b.CreateString(m.congestion));
+}
+
 template <typename Table>
 void finish(Builder& b, Offset<Table> body) {
   b.Finish(fb::CreateMessage(b, fb::BodyTraits<Table>::enum_value, body.Union()));
@@ -214,7 +265,7 @@ void finish(Builder& b, Offset<Table> body) {
 // Messages that travel before the handshake is over must fit its smaller cap.
 std::uint32_t cap_of(const Message& m) {
   const bool early = std::holds_alternative<Signpost>(m) || std::holds_alternative<Hello>(m) ||
-                     std::holds_alternative<Refusal>(m);
+                     std::holds_alternative<Refusal>(m) || std::holds_alternative<Join>(m);
   return early ? kMaxHandshakePayloadBytes : kMaxPayloadBytes;
 }
 

@@ -31,16 +31,29 @@ inline constexpr std::uint32_t kMaxChunks = 65'536;   // of all regions of a poo
 inline constexpr std::uint32_t kMaxPlanes = 131'072;  // 65,536 layers, K and V apart
 inline constexpr std::uint64_t kMaxRegionBytes = 1ull << 47;
 inline constexpr std::uint64_t kMaxPoolBytes = kMaxRegions * kMaxRegionBytes;
-inline constexpr std::size_t kMaxSocketPathBytes = 107;  // sockaddr_un, less its terminator
+// Of one request. A million pieces on each side: longer lists are several transfers.
+inline constexpr std::uint32_t kMaxRuns = 1u << 20;
+inline constexpr std::uint32_t kMaxRunsPerFrame = 120'000;
+inline constexpr std::uint32_t kMinChunkBytes = 64u << 10, kMaxChunkBytes = 4u << 20;
+inline constexpr std::uint32_t kMaxStreams = 256;          // of one peer
+inline constexpr std::uint64_t kMaxTimeLeft = 1ull << 52;  // microseconds: 142 years
+inline constexpr std::size_t kMaxSocketPathBytes = 107;    // sockaddr_un, less its terminator
 
 using Id = std::array<std::byte, 16>;
+using Secret = std::array<std::byte, 32>;
 
-// All that a TCP listener says: where the Unix socket is, and on which host.
+// What a TCP listener wants before it says more than its signpost.
+enum class Security : std::uint8_t { none = 0, token = 1, certificate = 2 };
+
+// What a TCP listener says to whoever connects: where the Unix socket is and on which host, and how
+// peers of other hosts may go on. Not authenticated: a claim.
 struct Signpost {
   std::uint16_t protocol = kProtocolVersion;
   std::string software{};
   std::string socket_path{};  // absolute
   Id boot_id{};               // all zero where the kernel does not say
+  Security security = Security::none;
+  bool network = false;  // peers are admitted over this TCP port, too
   friend bool operator==(const Signpost&, const Signpost&) = default;
 };
 
@@ -146,8 +159,97 @@ struct Goodbye {
   friend bool operator==(const Goodbye&, const Goodbye&) = default;
 };
 
+// Where and how the receiver may open streams for data to the sender: to its TCP port, naming the
+// session and proving that it knows the secret. Travels on established connections only.
+struct DataDoor {
+  Id session{};      // random, not zero
+  Secret secret{};   // random, not zero
+  std::string ip{};  // the address listened on, which may be a wildcard
+  std::uint16_t port = 0;
+  bool encrypted = true;  // TLS with a key made from the secret; false: as it is, after a Join
+  friend bool operator==(const DataDoor&, const DataDoor&) = default;
+};
+
+// The first frame on a data stream that is not encrypted. The proof is good once.
+struct Join {
+  Id session{};
+  std::uint32_t stream = 0;  // counts the session's streams; each number serves once
+  Secret proof{};            // HMAC-SHA256 of session and stream under the secret
+  friend bool operator==(const Join&, const Join&) = default;
+};
+
+// Are you there? And the answer to it.
+struct Ping {
+  bool answer = false;
+  friend bool operator==(const Ping&, const Ping&) = default;
+};
+
+// `count` neighbouring blocks, from `first`.
+struct IdRun {
+  std::uint32_t first = 0;
+  std::uint32_t count = 0;
+  friend bool operator==(const IdRun&, const IdRun&) = default;
+};
+
+// Requester to owner: move these blocks of your pool over the data streams between us.
+struct MoveRequest {
+  std::uint32_t request = 0;  // the requester's, used once
+  std::uint32_t pool = 0;
+  std::uint64_t generation = 1;
+  Direction direction = Direction::pull;
+  std::uint32_t first_layer = 0;
+  std::uint32_t layers = 1;
+  std::uint64_t bytes = 0;  // blocks * layers * block_bytes
+  std::uint32_t chunk_bytes = 0;
+  bool checked = false;            // chunks carry checksums
+  std::uint32_t max_streams = 0;   // at once; 0: all there are
+  std::uint64_t bytes_per_s = 0;   // at most; 0: no limit
+  std::uint64_t time_left_us = 0;  // until the deadline; 0: there is none
+  std::uint32_t runs_total = 0;    // here and in the MoveRuns that follow
+  std::vector<IdRun> runs{};
+  friend bool operator==(const MoveRequest&, const MoveRequest&) = default;
+};
+
+// More of a request's runs.
+struct MoveRuns {
+  std::uint32_t request = 0;
+  std::vector<IdRun> runs{};
+  friend bool operator==(const MoveRuns&, const MoveRuns&) = default;
+};
+
+// Owner to requester: send what you wanted to push.
+struct MoveReady {
+  std::uint32_t request = 0;
+  friend bool operator==(const MoveReady&, const MoveReady&) = default;
+};
+
+// Requester to owner: stop. A push is answered by a MoveEnd, after which nothing lands.
+struct MoveCancel {
+  std::uint32_t request = 0;
+  friend bool operator==(const MoveCancel&, const MoveCancel&) = default;
+};
+
+// Owner to requester: a push has landed, or a request has failed and why.
+struct MoveEnd {
+  std::uint32_t request = 0;
+  std::optional<ErrorCode> failure{};
+  std::string message{};
+  std::uint64_t bytes = 0;  // that landed, or were sent
+  friend bool operator==(const MoveEnd&, const MoveEnd&) = default;
+};
+
+// From the side that listens to one that does not: open so many data streams more to me, for my
+// requests. Where they cannot be had, a MoveEnd for request 0 says why.
+struct WantStreams {
+  std::uint32_t count = 1;
+  std::uint32_t epoch = 1;   // of the sender's requests: goes into the streams' greeting
+  std::string congestion{};  // empty: as the receiver likes
+  friend bool operator==(const WantStreams&, const WantStreams&) = default;
+};
+
 using Message = std::variant<Signpost, Hello, Refusal, OpenPool, PoolGrant, MoreFds, Denied, Served,
-                             Revoke, Unmapped, Goodbye>;
+                             Revoke, Unmapped, Goodbye, DataDoor, Join, Ping, MoveRequest, MoveRuns,
+                             MoveReady, MoveCancel, MoveEnd, WantStreams>;
 
 // "Hello", "PoolGrant", ...
 std::string_view name_of(const Message& message) noexcept;

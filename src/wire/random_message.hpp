@@ -31,7 +31,18 @@ class RandomMessage {
       case 7: return served();
       case 8: return Revoke{number(), 1 + below(1000)};
       case 9: return Unmapped{number(), 1 + below(1000)};
-      default: return Goodbye{text(100)};
+      case 10: return Goodbye{text(100)};
+      case 11: return DataDoor{id(), secret(), coin() ? "10.0.0.7" : "fe80::1", port(), coin()};
+      case 12: return Join{id(), number(), secret()};
+      case 13: return Ping{coin()};
+      case 14: return move_request();
+      case 15: return MoveRuns{number(), runs()};
+      case 16: return MoveReady{number()};
+      case 17: return MoveCancel{number()};
+      case 18: return move_end();
+      default:
+        return WantStreams{static_cast<std::uint32_t>(1 + below(kMaxStreams)), number(),
+                           coin() ? name() : std::string()};
     }
   }
 
@@ -109,12 +120,24 @@ class RandomMessage {
   }
 
  private:
+  std::uint16_t port() { return static_cast<std::uint16_t>(1 + below(UINT16_MAX)); }
+  Secret secret() {
+    Secret bytes;
+    for (auto& b : bytes) b = static_cast<std::byte>(1 + below(255));
+    return bytes;
+  }
+
   ErrorCode code() { return static_cast<ErrorCode>(1 + below(7)); }
 
   Signpost signpost() {
     std::string path = "/";
     path += text(100);
-    return {static_cast<std::uint16_t>(1 + below(UINT16_MAX)), text(60), path, id()};
+    return {static_cast<std::uint16_t>(1 + below(UINT16_MAX)),
+            text(60),
+            path,
+            id(),
+            static_cast<Security>(below(3)),
+            coin()};
   }
 
   PoolInfo pool(std::size_t i) {
@@ -136,6 +159,42 @@ class RandomMessage {
     Refusal m{code(), text(300), {}};
     for (std::size_t i = below(7); i > 0; --i)
       m.fields.push_back({text(20), text(kMaxTagBytes), text(kMaxTagBytes)});
+    return m;
+  }
+
+  std::vector<IdRun> runs() {
+    std::vector<IdRun> out(1 + below(50));
+    for (IdRun& run : out)
+      run = {static_cast<std::uint32_t>(below(1u << 30)),
+             static_cast<std::uint32_t>(1 + below(99))};
+    return out;
+  }
+
+  MoveRequest move_request() {
+    MoveRequest m;
+    m.request = number();
+    m.pool = number();
+    m.generation = 1 + below(1000);
+    m.direction = coin() ? Direction::push : Direction::pull;
+    m.first_layer = static_cast<std::uint32_t>(below(100));
+    m.layers = static_cast<std::uint32_t>(1 + below(100));
+    m.bytes = 1 + below(kMaxPoolBytes);
+    m.chunk_bytes =
+        static_cast<std::uint32_t>(kMinChunkBytes + below(kMaxChunkBytes - kMinChunkBytes + 1));
+    m.checked = coin();
+    m.max_streams = static_cast<std::uint32_t>(below(kMaxStreams + 1));
+    m.bytes_per_s = coin() ? 0 : engine_();
+    m.time_left_us = below(kMaxTimeLeft);
+    m.runs = runs();
+    m.runs_total = static_cast<std::uint32_t>(m.runs.size() + below(1000));
+    return m;
+  }
+
+  MoveEnd move_end() {
+    MoveEnd m{number(), {}, {}, below(kMaxPoolBytes)};
+    if (coin()) return m;
+    m.failure = code();
+    m.message = text(200);
     return m;
   }
 

@@ -16,6 +16,8 @@ void validate_each(const Signpost& m, const Check& check) {
   check.text("software", m.software);
   check.text("socket_path", m.socket_path, kMaxSocketPathBytes);
   check.require(m.socket_path.starts_with('/'), "socket_path", "it must be an absolute path");
+  check.range("security", static_cast<std::uint8_t>(m.security), 0,
+              static_cast<std::uint8_t>(Security::certificate));
 }
 
 void validate_pool(const PoolInfo& pool, std::string_view field, const Check& hello) {
@@ -102,6 +104,56 @@ void validate_each(const Unmapped& m, const Check& check) {
   check.range("generation", m.generation, 1, UINT64_MAX);
 }
 void validate_each(const Goodbye& m, const Check& check) { check.text("reason", m.reason); }
+
+void validate_each(const DataDoor& m, const Check& check) {
+  check.not_zero("session", m.session);
+  check.not_zero("secret", m.secret);
+  check.range("port", m.port, 1, UINT16_MAX);
+  // Digits, dots and colons alone: it is given to the resolver.
+  check.require(!m.ip.empty() && m.ip.size() <= kMaxNameBytes &&
+                    m.ip.find_first_not_of("0123456789abcdefABCDEF.:") == std::string::npos,
+                "ip", "it must be a numeric address");
+}
+void validate_each(const Join& m, const Check& check) {
+  check.not_zero("session", m.session);
+  check.not_zero("proof", m.proof);
+}
+void validate_each(const Ping&, const Check&) {}
+
+// Each run has blocks, and ends below kMaxBlocks.
+void validate_runs(const std::vector<IdRun>& runs, const Check& check) {
+  check.range("runs", runs.size(), 1, kMaxRunsPerFrame);
+  for (const IdRun& run : runs) {
+    check.range("runs.count", run.count, 1, kMaxBlocks);
+    check.range("runs.first", run.first, 0, kMaxBlocks - run.count);
+  }
+}
+
+void validate_each(const MoveRequest& m, const Check& check) {
+  check.range("generation", m.generation, 1, UINT64_MAX);
+  check.range("direction", static_cast<std::uint8_t>(m.direction), 0,
+              static_cast<std::uint8_t>(Direction::push));
+  check.range("layers", m.layers, 1, kMaxPlanes);
+  check.range("first_layer", m.first_layer, 0, kMaxPlanes);
+  check.range("bytes", m.bytes, 1, kMaxPoolBytes);
+  check.range("chunk_bytes", m.chunk_bytes, kMinChunkBytes, kMaxChunkBytes);
+  check.range("max_streams", m.max_streams, 0, kMaxStreams);
+  check.range("time_left_us", m.time_left_us, 0, kMaxTimeLeft);
+  check.range("runs_total", m.runs_total, m.runs.size(), kMaxRuns);
+  validate_runs(m.runs, check);
+}
+void validate_each(const MoveRuns& m, const Check& check) { validate_runs(m.runs, check); }
+void validate_each(const MoveReady&, const Check&) {}
+void validate_each(const MoveCancel&, const Check&) {}
+void validate_each(const MoveEnd& m, const Check& check) {
+  if (m.failure) check.code("code", *m.failure);
+  check.text("message", m.message);
+  check.range("bytes", m.bytes, 0, kMaxPoolBytes);
+}
+void validate_each(const WantStreams& m, const Check& check) {
+  check.range("count", m.count, 1, kMaxStreams);
+  if (!m.congestion.empty()) check.name("congestion", m.congestion);
+}
 
 }  // namespace
 

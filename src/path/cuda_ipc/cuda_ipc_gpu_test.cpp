@@ -106,7 +106,7 @@ TEST_F(CudaIpc, PreparedCopiesMoveEachTime) {
     for (unsigned seed = 1; seed < 4; ++seed) {
       const Bytes theirs = fill(remote, seed), ours = fill(local, seed + 10);
       std::atomic<int> quiet{0};
-      const auto job = copy->start(on_quiet([&] { ++quiet; }));
+      const auto job = copy->start(on_quiet([&] { ++quiet; }), std::nullopt);
       ASSERT_TRUE(job->wait_until(Clock::now() + 20s));
       EXPECT_TRUE(job->poll()->moved_all);
       EXPECT_TRUE(read(local) == moved(local, theirs, ours, ids.remote, ids.local));

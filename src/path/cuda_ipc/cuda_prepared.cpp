@@ -40,7 +40,8 @@ CudaPrepared::~CudaPrepared() {
   if (slot_ != nullptr) lane_->park(std::move(slot_));
 }
 
-std::shared_ptr<Job> CudaPrepared::start(std::shared_ptr<JobObserver> observer) {
+std::shared_ptr<Job> CudaPrepared::start(std::shared_ptr<JobObserver> observer,
+                                         std::optional<std::chrono::steady_clock::time_point>) {
   if (copy_->plan.blocks == 0 || copy_->plan.planes == 0)
     return CudaJob::start_empty(lane_, std::move(observer));
   CudaJob::Setup setup;

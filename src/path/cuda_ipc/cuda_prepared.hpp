@@ -19,7 +19,9 @@ class CudaPrepared final : public PreparedCopy {
   // Requires: graphs that captured it are launched no more.
   ~CudaPrepared() override;
 
-  std::shared_ptr<Job> start(std::shared_ptr<JobObserver> observer) override;
+  std::shared_ptr<Job> start(
+      std::shared_ptr<JobObserver> observer,
+      std::optional<std::chrono::steady_clock::time_point> deadline) override;
   // Throws: Error{invalid_argument}: the stream is not being captured, or the copy is one of the
   // engine (a graph's copies could not be stopped) or empty.
   void capture(CudaStream stream) override;

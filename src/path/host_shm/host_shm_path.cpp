@@ -39,6 +39,10 @@ HostShmPath::HostShmPath(unsigned copy_threads)
 PathVerdict HostShmPath::judge(const detail::PoolImpl& local, const RemoteEnd& remote) const {
   PathVerdict verdict;
   verdict.path = name();
+  if (remote.over_network) {
+    verdict.reason = "the peer is on another host; host_shm maps memory of this one";
+    return verdict;
+  }
   if (local.device.is_cuda()) {
     verdict.reason = fmt::format("the local pool is on {}; host_shm copies between host pools",
                                  local.device.to_string());

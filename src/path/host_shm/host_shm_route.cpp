@@ -49,7 +49,8 @@ class HostShmRoute::Prepared final : public PreparedCopy {
  public:
   Prepared(HostShmRoute& route, plan::Plan plan, const JobOptions& options)
       : route_(route), plan_(std::move(plan)), options_(options) {}
-  std::shared_ptr<Job> start(std::shared_ptr<JobObserver> observer) override {
+  std::shared_ptr<Job> start(std::shared_ptr<JobObserver> observer,
+                             std::optional<std::chrono::steady_clock::time_point>) override {
     plan::Plan plan = plan_;
     return route_.start(plan, options_, std::move(observer));
   }

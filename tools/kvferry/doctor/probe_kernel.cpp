@@ -40,7 +40,7 @@ std::string try_peer_credentials() {
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return failed("socketpair");
   const UniqueFd one(ends[0]), other(ends[1]);
   try {
-    const auto who = session::peer_credentials(one.get());
+    const auto who = session::caller_on(one.get());
     if (who.uid == ::geteuid() && who.pid == ::getpid()) return {};
     return fmt::format("SO_PEERCRED says pid {} and uid {} of this process, which has {} and {}",
                        who.pid, who.uid, ::getpid(), ::geteuid());

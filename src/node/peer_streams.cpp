@@ -1,0 +1,233 @@
+// What a peer's data streams need of its control connection: doors, who dials, and the messages of
+// requests.
+#include <fmt/format.h>
+
+#include <asio/co_spawn.hpp>
+#include <asio/detached.hpp>
+#include <asio/dispatch.hpp>
+#include <asio/post.hpp>
+#include <asio/steady_timer.hpp>
+
+#include "node/node_impl.hpp"
+#include "node/peer_impl.hpp"
+#include "path/tcp/data_link.hpp"
+#include "path/tcp/tls_wire.hpp"
+
+namespace kvferry::detail {
+namespace {
+
+using path::tcp::DataLink;
+using path::tcp::Greeting;
+
+constexpr auto kStreamTime = std::chrono::seconds(5);
+// A door comes right behind the Hello.
+constexpr auto kDoorTime = std::chrono::seconds(2);
+// Beyond that a long list of blocks waits its turn, instead of filling the channel's queue, whose
+// end would be the connection's.
+constexpr std::size_t kQueuedBytes = 4u << 20;
+constexpr auto kPause = std::chrono::milliseconds(1);
+
+}  // namespace
+
+// The link's side of the control connection. Does not keep the peer.
+class PeerImpl::StreamControl final : public path::tcp::LinkControl {
+ public:
+  explicit StreamControl(std::weak_ptr<PeerImpl> peer) : peer_(std::move(peer)) {}
+
+  void say(wire::Message message) override {
+    with_peer([message = std::move(message)](const std::shared_ptr<PeerImpl>& peer) mutable {
+      peer->say_in_turn(std::move(message));
+    });
+  }
+  void open_streams(unsigned count, std::uint32_t epoch) override {
+    with_peer([count, epoch](const std::shared_ptr<PeerImpl>& peer) {
+      peer->open_streams(count, epoch, false);
+    });
+  }
+  std::string why_no_streams() const override {
+    const auto peer = peer_.lock();
+    return peer ? peer->why_no_streams() : "the connection is over";
+  }
+
+ private:
+  // On the I/O thread; at once where this is it.
+  template <typename F>
+  void with_peer(F call) {
+    const auto peer = peer_.lock();
+    const auto node = peer ? peer->node_.lock() : nullptr;
+    if (!node) return;
+    asio::dispatch(node->io(), [peer, call = std::move(call)]() mutable { call(peer); });
+  }
+  const std::weak_ptr<PeerImpl> peer_;
+};
+
+void PeerImpl::make_links() {
+  const auto node = this->node();
+  control_ = std::make_shared<StreamControl>(weak_from_this());
+  DataLink::Setup setup;
+  setup.threads = node->net_threads();
+  setup.control = control_;
+  setup.congestion = node->network().congestion;
+  setup.limit = node->rate_limit();
+  asking_ = std::make_shared<DataLink>(setup);
+  serving_ = std::make_shared<DataLink>(setup);
+}
+
+void PeerImpl::close_links(const std::string& why) noexcept {
+  if (asking_) asking_->close(why);
+  if (serving_) serving_->close(why);
+}
+
+std::string PeerImpl::why_no_streams() const {
+  std::unique_lock lock(mutex_);
+  const auto known = [this] { return has_door_ || listens_here_ || !alive_; };
+  if (who_.over_network) door_known_.wait_for(lock, kDoorTime, known);
+  if (!alive_) return end_reason_;
+  if (has_door_ || listens_here_) return {};
+  return "neither process listens on TCP, so no data stream can be opened; serve the pool with a "
+         "port (kvferry serve --port, ListenOptions::tcp)";
+}
+
+// ---- messages that wait for each other ----
+
+void PeerImpl::say_in_turn(wire::Message message) {
+  if (!channel_) return;
+  backlog_.push_back(std::move(message));
+  if (backlog_.size() == 1) say_backlog();
+}
+
+void PeerImpl::say_backlog() {
+  while (channel_ && !backlog_.empty() && channel_->queued_bytes() < kQueuedBytes) {
+    say(backlog_.front());
+    backlog_.pop_front();
+  }
+  if (!channel_) return backlog_.clear();
+  if (backlog_.empty()) return;
+  auto timer = std::make_shared<asio::steady_timer>(channel_->executor(), kPause);
+  timer->async_wait([self = shared_from_this(), timer](std::error_code) { self->say_backlog(); });
+}
+
+// ---- opening ----
+
+void PeerImpl::open_streams(unsigned count, std::uint32_t epoch, bool for_peer) {
+  const auto node = node_.lock();
+  if (!node || !channel_) return;
+  if (!door_ && !for_peer && session_) {
+    // It cannot be dialled, but it can dial us.
+    say(wire::WantStreams{count, epoch, node->network().congestion});
+    return;
+  }
+  asio::co_spawn(
+      node->io(),
+      [self = shared_from_this(), count, epoch, for_peer]() -> asio::awaitable<void> {
+        co_await self->dial_streams(count, epoch, for_peer);
+      },
+      asio::detached);
+}
+
+// What became of some streams that are being opened together.
+struct PeerImpl::Opening {
+  std::shared_ptr<PeerImpl> peer;
+  bool for_peer = false;
+  std::atomic<unsigned> left{1};  // one for whoever dials
+
+  void failed(const std::string& why) {
+    if (for_peer) {
+      peer->control_->say(wire::MoveEnd{0, ErrorCode::unreachable, why, 0});
+    } else {
+      peer->asking_->streams_refused(why);
+    }
+  }
+  void one_less() {
+    if (--left == 0 && !for_peer) peer->asking_->streams_opened();
+  }
+};
+
+asio::awaitable<void> PeerImpl::dial_streams(unsigned count, std::uint32_t epoch, bool for_peer) {
+  const auto node = node_.lock();
+  if (!node) co_return;
+  const auto opening = std::make_shared<Opening>();
+  opening->peer = shared_from_this();
+  opening->for_peer = for_peer;
+  const auto link = for_peer ? serving_ : asking_;
+  const auto until = Clock::now() + kStreamTime;
+  const Greeting greeting{for_peer, epoch, node->network().congestion};
+  try {
+    if (!door_) throw Error(ErrorCode::refused, why_no_streams());
+    for (unsigned i = 0; i < count && channel_; ++i) {
+      auto data =
+          co_await node->data_dialler().open(*door_, network_address(), next_stream_++, until);
+      ++opening->left;
+      path::tcp::greet(node->net_threads()->place(), path::tcp::wire_over(std::move(data)),
+                       greeting, kStreamTime,
+                       {[link, opening](auto wire, const Greeting& same) {
+                          link->adopt(std::move(wire), same, false);
+                          opening->one_less();
+                        },
+                        [opening](const std::string& why) {
+                          opening->failed(why);
+                          opening->one_less();
+                        }});
+    }
+  } catch (const std::exception& error) {
+    opening->failed(error.what());
+  }
+  opening->one_less();
+}
+
+// A stream that the peer has opened to us: its greeting says for whose requests.
+void PeerImpl::take_data(std::uint32_t, session::DataStream data) {
+  const auto node = node_.lock();
+  if (!node || !alive()) return;
+  path::tcp::await_greeting(
+      node->net_threads()->place(), path::tcp::wire_over(std::move(data)), kStreamTime,
+      {[self = shared_from_this()](auto wire, const Greeting& greeting) {
+         const auto link = greeting.for_acceptor ? self->asking_ : self->serving_;
+         link->adopt(std::move(wire), greeting, true);
+       },
+       [self = shared_from_this()](const std::string& why) {
+         if (const auto alive = self->node_.lock())
+           alive->log(LogLevel::debug,
+                      fmt::format("{}: a data stream came to nothing: {}", self->name_, why));
+       }});
+}
+
+// ---- requests ----
+
+void PeerImpl::on(wire::WantStreams& message) {
+  // Bounded: what is under way counts until it has ended.
+  open_streams(message.count, message.epoch, true);
+}
+
+void PeerImpl::on(wire::MoveRequest& message) {
+  const auto node = this->node();
+  const auto refuse = [&](std::string why) {
+    say(wire::MoveEnd{message.request, ErrorCode::refused, std::move(why), 0});
+  };
+  const auto [pool, generation] = node->served_pool(message.pool);
+  if (!pool || generation != message.generation || !who_.may_see(pool->options.name))
+    return refuse("this pool is not served here, or it was revoked");
+  if (!who_.may(message.direction, pool->options.name))
+    return refuse(fmt::format("the credential may not {} pool '{}'", to_string(message.direction),
+                              pool->options.name));
+  if (message.direction == Direction::push && !pool->options.writable)
+    return refuse(fmt::format("pool '{}' is not writable", pool->options.name));
+  // Held before it is looked at again: a revoke in between either waits for this or refuses it.
+  node->holds().route_opened(pool.get());
+  std::shared_ptr<void> hold(nullptr, [weak = std::weak_ptr(node), pool](void*) {
+    if (const auto alive = weak.lock()) alive->holds().route_closed(pool.get());
+  });
+  if (!node->served_pool(message.pool).pool) return refuse("this pool was just revoked");
+  granted_.insert(message.pool);
+  serving_->serve(std::move(message), pool, std::move(hold));
+}
+
+void PeerImpl::on(wire::MoveRuns& message) { serving_->on(message); }
+void PeerImpl::on(wire::MoveCancel& message) { serving_->on(message); }
+void PeerImpl::on(wire::MoveReady& message) { asking_->on(message); }
+void PeerImpl::on(wire::MoveEnd& message) {
+  if (message.request == 0) return asking_->streams_refused(message.message);
+  asking_->on(message);
+}
+
+}  // namespace kvferry::detail

@@ -1,0 +1,268 @@
+#include "path/tcp/data_link.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace kvferry::path::tcp {
+namespace {
+
+// How long the chunk under way of a stopped transfer may take to get through; then its stream is
+// closed. On a network that moves at all, a chunk takes milliseconds.
+constexpr auto kLastChunkTime = std::chrono::milliseconds(100);
+
+}  // namespace
+
+std::string DataLink::why_not() const {
+  {
+    const std::lock_guard lock(mutex_);
+    if (closed_) return closed_why_;
+    if (!streams_.empty()) return {};
+  }
+  const auto control = setup_.control.lock();
+  return control ? control->why_no_streams() : "the connection is over";
+}
+
+void DataLink::say(wire::Message message) {
+  if (const auto control = setup_.control.lock()) control->say(std::move(message));
+}
+
+// ---- streams ----
+
+void DataLink::adopt(std::unique_ptr<WireSocket> wire, const Greeting& greeting, bool answer) {
+  if (!enter_epoch(greeting.epoch)) return;
+  std::string used =
+      tune_socket(wire->fd(), setup_.congestion.empty() ? greeting.congestion : setup_.congestion);
+  std::string kind = wire->name();
+  WireSocket& socket = *wire;
+  const auto stream =
+      std::make_shared<Stream>(setup_.threads->place(), std::move(wire), shared_from_this());
+  {
+    const std::lock_guard lock(mutex_);
+    if (closed_) return stream->close(closed_why_);
+    streams_.push_back(stream);
+    congestion_used_ = std::move(used);
+    wire_used_ = std::move(kind);
+    streams_changed_.notify_all();
+  }
+  // Before it is answered the requester asks for nothing that would want this stream.
+  if (answer) answer_greeting(socket, greeting);
+  stream->start();
+  stream->kick();
+}
+
+bool DataLink::enter_epoch(std::uint32_t epoch) {
+  bool old_streams = false;
+  {
+    const std::lock_guard lock(mutex_);
+    if (epoch < epoch_) return false;
+    old_streams = epoch > epoch_ && !streams_.empty();
+    epoch_ = epoch;
+  }
+  if (old_streams) drop_all("the requester opened new data streams", nullptr, false);
+  return true;
+}
+
+void DataLink::streams_opened() {
+  const std::lock_guard lock(mutex_);
+  opening_ = 0;
+  streams_changed_.notify_all();
+}
+
+void DataLink::streams_refused(const std::string& why) {
+  const std::lock_guard lock(mutex_);
+  opening_ = 0;
+  opening_failed_ = why;
+  streams_changed_.notify_all();
+}
+
+unsigned DataLink::ensure_streams(unsigned count, Clock::time_point until) {
+  std::unique_lock lock(mutex_);
+  opening_failed_.reset();
+  for (;;) {
+    const auto have = static_cast<unsigned>(streams_.size());
+    if (closed_) throw Error(ErrorCode::unreachable, closed_why_);
+    if (have >= count || (have > 0 && opening_failed_)) {
+      opening_ = 0;
+      return have;
+    }
+    if (opening_failed_)
+      throw Error(ErrorCode::refused,
+                  fmt::format("no data stream could be opened: {}", *opening_failed_));
+    if (opening_ == 0) {
+      opening_ = count - have;
+      if (have == 0) ++epoch_;
+      const std::uint32_t epoch = epoch_;
+      const auto control = setup_.control.lock();
+      lock.unlock();
+      if (!control) throw Error(ErrorCode::unreachable, "the connection is over");
+      control->open_streams(count - have, epoch);
+      lock.lock();
+      continue;
+    }
+    if (streams_changed_.wait_until(lock, until) == std::cv_status::timeout) {
+      opening_ = 0;
+      if (!streams_.empty()) continue;
+      throw Error(ErrorCode::deadline,
+                  "no data stream was opened in time; is the peer stopped, or a firewall between?");
+    }
+  }
+}
+
+std::string DataLink::describe() const {
+  const std::lock_guard lock(mutex_);
+  return fmt::format("{} {} stream{}{}{}", streams_.size(), wire_used_,
+                     streams_.size() == 1 ? "" : "s", congestion_used_.empty() ? "" : ", ",
+                     congestion_used_);
+}
+
+// ---- out ----
+
+void DataLink::send(const std::shared_ptr<Outgoing>& outgoing) {
+  std::vector<std::shared_ptr<Stream>> idle;
+  bool closed = false;
+  {
+    const std::lock_guard lock(mutex_);
+    closed = closed_;
+    if (!closed) outbox_.push_back(outgoing);
+    for (const auto& stream : streams_)
+      if (idle_.erase(stream.get()) != 0) idle.push_back(stream);
+  }
+  if (closed) return outgoing->stop();
+  for (const auto& stream : idle) stream->kick();
+}
+
+void DataLink::kick() {
+  std::vector<std::shared_ptr<Stream>> streams;
+  {
+    const std::lock_guard lock(mutex_);
+    streams = streams_;
+    idle_.clear();
+  }
+  for (const auto& stream : streams) stream->kick();
+}
+
+// The transfers take turns, chunk by chunk.
+bool DataLink::take(Stream& stream, OutChunk& chunk, Clock::time_point& when) {
+  const std::lock_guard lock(mutex_);
+  for (std::size_t left = outbox_.size(); left > 0; --left) {
+    auto outgoing = std::move(outbox_.front());
+    outbox_.pop_front();
+    Clock::time_point at;
+    const auto next = outgoing->next(chunk, at);
+    if (next == Outgoing::Next::none) continue;
+    outbox_.push_back(std::move(outgoing));
+    if (next == Outgoing::Next::chunk) return true;
+    when = std::min(when, at);
+  }
+  idle_.insert(&stream);
+  return false;
+}
+
+void DataLink::stop(const std::shared_ptr<Outgoing>& outgoing) noexcept {
+  outgoing->stop();
+  std::vector<std::shared_ptr<Stream>> streams;
+  {
+    const std::lock_guard lock(mutex_);
+    streams = streams_;
+    std::erase(outbox_, outgoing);
+  }
+  for (const auto& stream : streams) stream->close_if_sending_after(outgoing, kLastChunkTime);
+}
+
+// ---- in ----
+
+std::shared_ptr<Incoming> DataLink::incoming_for(const ChunkHeader& header) {
+  const std::lock_guard lock(mutex_);
+  const auto found = incoming_.find({header.answers, header.request});
+  return found == incoming_.end() ? nullptr : found->second;
+}
+
+void DataLink::expect(std::uint32_t request, std::shared_ptr<Incoming> incoming) {
+  const std::lock_guard lock(mutex_);
+  incoming_[{true, request}] = std::move(incoming);
+}
+
+// ---- requests of ours ----
+
+std::uint32_t DataLink::draw_request() {
+  const std::lock_guard lock(mutex_);
+  while (requests_.count(next_request_) != 0) ++next_request_;
+  return next_request_++;
+}
+
+void DataLink::begin_request(std::uint32_t request, const std::shared_ptr<Requester>& requester) {
+  const std::lock_guard lock(mutex_);
+  if (closed_) throw Error(ErrorCode::unreachable, closed_why_);
+  if (streams_.empty()) throw Error(ErrorCode::unreachable, "the data streams broke just now");
+  requests_[request] = requester;
+}
+
+void DataLink::end_request(std::uint32_t request) noexcept {
+  std::shared_ptr<Incoming> last;  // let go of outside the lock
+  const std::lock_guard lock(mutex_);
+  requests_.erase(request);
+  const auto found = incoming_.find({true, request});
+  if (found == incoming_.end()) return;
+  last = std::move(found->second);
+  incoming_.erase(found);
+}
+
+std::shared_ptr<Requester> DataLink::requester_of(std::uint32_t request) {
+  const std::lock_guard lock(mutex_);
+  const auto found = requests_.find(request);
+  return found == requests_.end() ? nullptr : found->second.lock();
+}
+
+// An answer to a request that has ended here meanwhile is no news.
+void DataLink::on(const wire::MoveReady& message) {
+  if (const auto requester = requester_of(message.request)) requester->ready();
+}
+void DataLink::on(const wire::MoveEnd& message) {
+  if (const auto requester = requester_of(message.request)) requester->ended(message);
+}
+
+// ---- the end ----
+
+void DataLink::stream_broke(Stream& stream, const std::string& why) noexcept {
+  drop_all(why, &stream, false);
+}
+
+void DataLink::close(const std::string& why) noexcept { drop_all(why, nullptr, true); }
+
+void DataLink::drop_all(const std::string& why, Stream* broken, bool for_good) noexcept {
+  std::vector<std::shared_ptr<Stream>> streams;
+  std::deque<std::shared_ptr<Outgoing>> outbox;
+  std::map<Key, std::shared_ptr<Incoming>> incoming;
+  std::map<std::uint32_t, std::weak_ptr<Requester>> requests;
+  std::map<std::uint32_t, Served> served;
+  {
+    const std::lock_guard lock(mutex_);
+    const bool known =
+        broken == nullptr || std::any_of(streams_.begin(), streams_.end(),
+                                         [&](const auto& s) { return s.get() == broken; });
+    if (!known || (for_good && closed_)) return;
+    if (for_good) {
+      closed_ = true;
+      closed_why_ = why;
+    }
+    streams.swap(streams_);
+    outbox.swap(outbox_);
+    incoming.swap(incoming_);
+    requests = requests_;
+    served.swap(served_);
+    runs_held_ = 0;
+    idle_.clear();
+    opening_ = 0;
+    streams_changed_.notify_all();
+  }
+  for (const auto& stream : streams)
+    if (stream.get() != broken) stream->close(why);
+  for (const auto& [key, in] : incoming) in->stop(ErrorCode::unreachable, why);
+  for (const auto& out : outbox) out->stop();
+  for (const auto& [id, request] : requests)
+    if (const auto requester = request.lock()) requester->lost(why);
+  // Those being checked, or waiting for their runs, know it by not being found.
+}
+
+}  // namespace kvferry::path::tcp

@@ -1,0 +1,160 @@
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "memory/pool_impl.hpp"
+#include "path/tcp/greeting.hpp"
+#include "path/tcp/incoming.hpp"
+#include "path/tcp/net_threads.hpp"
+#include "path/tcp/outgoing.hpp"
+#include "path/tcp/stream.hpp"
+#include "wire/messages.hpp"
+
+namespace kvferry::path::tcp {
+
+// What a DataLink needs of the control connection to its peer.
+class LinkControl {
+ public:
+  virtual ~LinkControl() = default;
+  // Queues a message for the peer. Any thread.
+  virtual void say(wire::Message message) = 0;
+  // Begins to open so many more data streams for our requests: each ends in DataLink::adopt(), and
+  // all together in streams_opened() or streams_refused(). Any thread.
+  virtual void open_streams(unsigned count, std::uint32_t epoch) = 0;
+  // Why there can be no data streams with this peer; empty: there can.
+  virtual std::string why_no_streams() const = 0;
+};
+
+// A request of this process's: told what becomes of it, from any thread.
+class Requester {
+ public:
+  virtual ~Requester() = default;
+  virtual void ready() noexcept {}
+  virtual void ended(const wire::MoveEnd& end) noexcept = 0;
+  // The data streams broke, or the connection ended: no answer will come.
+  virtual void lost(const std::string& why) noexcept = 0;
+};
+
+// Data streams between this process and one peer, what moves over them, and who waits for it. They
+// are there for the requests of one side: two processes that ask each other have two links.
+// Thread-safe.
+//
+// All streams are one: when one breaks, chunks that were in its buffers are gone, and nobody knows
+// whose they were. So all are closed then, every transfer under way ends, and the next one opens
+// new streams.
+class DataLink final : public StreamOwner, public std::enable_shared_from_this<DataLink> {
+ public:
+  using Clock = std::chrono::steady_clock;
+  struct Setup {
+    std::shared_ptr<NetThreads> threads;
+    std::weak_ptr<LinkControl> control;
+    std::string congestion;            // ours for every stream; empty: what suits
+    std::shared_ptr<RateLimit> limit;  // of all that this process sends; may be null
+  };
+  explicit DataLink(Setup setup) : setup_(std::move(setup)) {}
+
+  const Setup& setup() const noexcept { return setup_; }
+  // Why there can be no streams; empty: there can.
+  std::string why_not() const;
+
+  // ---- streams ----
+  // A stream that was greeted; tuned here. The first of a later epoch ends those before it; one of
+  // an earlier epoch is closed. `answer`: the greeting is ours to answer. Any thread. Throws:
+  // Error{unreachable}, Error{invalid_argument} (the congestion control).
+  void adopt(std::unique_ptr<WireSocket> wire, const Greeting& greeting, bool answer);
+  void streams_opened();
+  void streams_refused(const std::string& why);
+  // Waits until there are `count`; where fewer can be had, those will do. Returns how many there
+  // are. Throws: Error{unreachable}, Error{deadline}, Error{refused}: there is none.
+  unsigned ensure_streams(unsigned count, Clock::time_point until);
+  // "2 tcp streams, cubic"
+  std::string describe() const;
+  // Everything ends. Nothing can be begun any more.
+  void close(const std::string& why) noexcept;
+
+  // ---- requests of ours ----
+  std::uint32_t draw_request();
+  // Throws: Error{unreachable} where there are no streams any more.
+  void begin_request(std::uint32_t request, const std::shared_ptr<Requester>& requester);
+  void end_request(std::uint32_t request) noexcept;
+  // The chunks of our pull go there.
+  void expect(std::uint32_t request, std::shared_ptr<Incoming> incoming);
+  // Chunks of our push, or of a peer's pull.
+  void send(const std::shared_ptr<Outgoing>& outgoing);
+  // Stops it, and closes a stream that stays in the middle of one of its chunks.
+  void stop(const std::shared_ptr<Outgoing>& outgoing) noexcept;
+  void say(wire::Message message);
+  // Streams look again for what there is to send, and for room.
+  void kick();
+
+  // ---- requests of the peer's, and answers ----
+  // `hold` keeps the pool from being revoked while anything can touch it. Throws: Error{refused}
+  // for what only a broken peer sends.
+  void serve(wire::MoveRequest request, std::shared_ptr<detail::PoolImpl> pool,
+             std::shared_ptr<void> hold);
+  void on(wire::MoveRuns& message);
+  void on(const wire::MoveCancel& message);
+  void on(const wire::MoveReady& message);
+  void on(const wire::MoveEnd& message);
+
+  // StreamOwner
+  bool take(Stream& stream, OutChunk& chunk, Clock::time_point& when) override;
+  std::shared_ptr<Incoming> incoming_for(const ChunkHeader& header) override;
+  void stream_broke(Stream& stream, const std::string& why) noexcept override;
+
+ private:
+  // A peer's request: gathering its runs, being checked, or moving.
+  struct Served {
+    wire::MoveRequest request;
+    std::shared_ptr<detail::PoolImpl> pool;
+    std::shared_ptr<void> hold;
+    Clock::time_point asked;
+    // None of the two: it is being gathered or checked.
+    std::shared_ptr<Outgoing> out;
+    std::shared_ptr<Incoming> in;
+  };
+  using Key = std::pair<bool, std::uint32_t>;  // ours, request
+
+  // False: it is of the past.
+  bool enter_epoch(std::uint32_t epoch);
+  // Once all its runs are there: the rest is done on a network thread.
+  void gathered(std::unique_lock<std::mutex>& lock, std::uint32_t request);
+  void lay_out(std::uint32_t request, Served served) noexcept;
+  std::shared_ptr<Outgoing> make_pull(const Served& served, std::shared_ptr<const PackedRows> rows);
+  std::shared_ptr<Incoming> make_push(const Served& served, std::shared_ptr<const PackedRows> rows);
+  void refuse(std::uint32_t request, ErrorCode code, const std::string& why);
+  void forget_served(std::uint32_t request) noexcept;
+  std::shared_ptr<Requester> requester_of(std::uint32_t request);
+  void drop_all(const std::string& why, Stream* broken, bool for_good) noexcept;
+
+  const Setup setup_;
+  mutable std::mutex mutex_;
+  std::condition_variable streams_changed_;
+  bool closed_ = false;
+  std::string closed_why_;
+  std::vector<std::shared_ptr<Stream>> streams_;
+  std::uint32_t epoch_ = 0;
+  std::string congestion_used_, wire_used_;
+  unsigned opening_ = 0;
+  std::optional<std::string> opening_failed_;
+  std::set<Stream*> idle_;
+  std::deque<std::shared_ptr<Outgoing>> outbox_;
+  std::map<Key, std::shared_ptr<Incoming>> incoming_;
+  std::map<std::uint32_t, std::weak_ptr<Requester>> requests_;
+  std::uint32_t next_request_ = 1;
+  std::map<std::uint32_t, Served> served_;
+  std::uint64_t runs_held_ = 0;
+};
+
+}  // namespace kvferry::path::tcp

@@ -1,0 +1,82 @@
+#include "path/tcp/outgoing.hpp"
+
+#include <algorithm>
+
+#include "path/tcp/crc32c.hpp"
+
+namespace kvferry::path::tcp {
+
+Outgoing::Next Outgoing::next(OutChunk& chunk, Clock::time_point& when) {
+  const std::lock_guard lock(mutex_);
+  if (over()) return Next::none;
+  when = Clock::time_point::max();
+  if (setup_.max_streams != 0 && under_way_ >= setup_.max_streams) return Next::later;
+  const auto bytes = static_cast<std::uint32_t>(
+      std::min<std::uint64_t>(setup_.chunk_bytes, setup_.bytes - next_offset_));
+  const auto now = Clock::now();
+  for (const auto& limit : setup_.limits) {
+    if (!limit) continue;
+    when = limit->ask(bytes, now);
+    if (when > now) return Next::later;
+  }
+  when = Clock::time_point::max();
+  std::unique_ptr<Staged> stage;
+  auto pieces = pieces_of(next_offset_, bytes, stage);
+  if (!pieces) return Next::later;
+  chunk.of = shared_from_this();
+  chunk.offset = next_offset_;
+  chunk.bytes = bytes;
+  chunk.pieces = *pieces;
+  chunk.stage = std::move(stage);
+  next_offset_ += bytes;
+  ++under_way_;
+  return Next::chunk;
+}
+
+void Outgoing::finished(OutChunk& chunk, bool sent) noexcept {
+  chunk.stage.reset();
+  std::unique_lock lock(mutex_);
+  --under_way_;
+  if (sent) sent_ += chunk.bytes;
+  if (!sent) stopped_ = true;
+  settle(lock);
+}
+
+void Outgoing::stop() noexcept {
+  std::unique_lock lock(mutex_);
+  stopped_ = true;
+  settle(lock);
+}
+
+bool Outgoing::stopped() const noexcept {
+  const std::lock_guard lock(mutex_);
+  return stopped_;
+}
+
+std::uint64_t Outgoing::bytes_sent() const noexcept {
+  const std::lock_guard lock(mutex_);
+  return sent_;
+}
+
+void Outgoing::settle(std::unique_lock<std::mutex>& lock) noexcept {
+  if (told_ || under_way_ > 0 || !over()) return;
+  told_ = true;
+  const bool all = sent_ == setup_.bytes;
+  lock.unlock();
+  if (setup_.on_quiet) setup_.on_quiet(all);
+}
+
+std::uint32_t checksum_of(PieceBatch pieces) noexcept {
+  std::uint32_t crc = 0;
+  while (!pieces.empty()) {
+    std::uint64_t bytes = 0;
+    for (const iovec& piece : pieces.fill()) {
+      crc = crc32c({static_cast<const std::byte*>(piece.iov_base), piece.iov_len}, crc);
+      bytes += piece.iov_len;
+    }
+    pieces.consume(bytes);
+  }
+  return crc;
+}
+
+}  // namespace kvferry::path::tcp

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <string>
+
+namespace kvferry::session {
+
+// Failed attempts to get in, by where they came from. A source that fails often is turned away
+// before anything is computed for it, and does not fill the log. Bounded; not thread-safe.
+class Attempts {
+ public:
+  using Clock = std::chrono::steady_clock;
+  static constexpr double kBurst = 20;      // failures at once
+  static constexpr double kPerSecond = 10;  // and from then on
+  static constexpr std::size_t kMaxSources = 1024;
+
+  // Whether another attempt from there is worth a look now.
+  bool allowed(const std::string& source, Clock::time_point now);
+  // Counts one that failed. Returns how many failed from there by now, where that is worth a line
+  // in the log: at 1, 2, 4, 8, ...; else 0.
+  std::uint64_t failed(const std::string& source, Clock::time_point now);
+
+ private:
+  struct Source {
+    double budget = kBurst;
+    std::uint64_t failures = 0;
+    Clock::time_point seen{};
+  };
+  static void refill(Source& source, Clock::time_point now);
+
+  std::map<std::string, Source> sources_;
+};
+
+}  // namespace kvferry::session
