@@ -21,6 +21,7 @@
 #include "path/path.hpp"
 #include "path/tcp/net_threads.hpp"
 #include "path/tcp/rate_limit.hpp"
+#include "path/ucx/engine.hpp"
 #include "session/channel.hpp"
 #include "session/data_sessions.hpp"
 #include "session/data_stream.hpp"
@@ -57,6 +58,7 @@ class NodeImpl : public std::enable_shared_from_this<NodeImpl> {
   const std::shared_ptr<path::tcp::NetThreads>& net_threads() noexcept { return net_threads_; }
   // Of all that this process sends; null: none.
   const std::shared_ptr<path::tcp::RateLimit>& rate_limit() noexcept { return rate_limit_; }
+  const std::shared_ptr<path::ucx::Engine>& ucx() const noexcept { return ucx_; }
   struct ServedPool {
     std::shared_ptr<PoolImpl> pool;  // null: none, or revoked
     std::uint64_t generation = 1;
@@ -116,6 +118,7 @@ class NodeImpl : public std::enable_shared_from_this<NodeImpl> {
   std::vector<std::unique_ptr<path::Path>> paths_;
   std::shared_ptr<path::tcp::NetThreads> net_threads_;
   std::shared_ptr<path::tcp::RateLimit> rate_limit_;
+  std::shared_ptr<path::ucx::Engine> ucx_;
   // After the paths: handlers left in it may hold routes, and go first.
   std::unique_ptr<asio::io_context> io_;
   const std::shared_ptr<EndedTransfers> ended_;
