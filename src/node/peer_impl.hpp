@@ -83,6 +83,7 @@ class PeerImpl final : public TransferImpl::Owner, public std::enable_shared_fro
   void open_door();
   // How to open ours to it; nullopt: it said nothing, or nothing that we may use.
   const std::optional<wire::DataDoor>& data_door() const noexcept { return door_; }
+  const std::string& why_no_data_door() const noexcept { return why_no_door_; }
   // The address of its control connection, without the port; empty: a Unix socket.
   std::string network_address() const;
   // A stream for data that it has opened to us.
@@ -213,6 +214,7 @@ class PeerImpl final : public TransferImpl::Owner, public std::enable_shared_fro
   // I/O thread only: our session for its streams, and its door for ours.
   std::optional<session::DataSessions::Opened> session_;
   std::optional<wire::DataDoor> door_;
+  std::string why_no_door_ = "the peer does not listen on TCP";
   std::string quiet_reason_;  // why it was given up, where we did that
   class StreamControl;
   struct Opening;

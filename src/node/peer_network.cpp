@@ -25,10 +25,12 @@ void PeerImpl::open_door() {
 void PeerImpl::on(const wire::DataDoor& message) {
   if (door_) throw Error(ErrorCode::refused, "it tells its door for data a second time");
   // Where control is encrypted and data would not be, both sides must have said so.
-  if (who_.encrypted && !message.encrypted && !node()->takes_plain_data())
-    throw Error(ErrorCode::refused,
-                "it sends blocks unencrypted (--plain-data), which this side did not agree to; "
-                "give --plain-data on both sides, or on neither");
+  if (who_.encrypted && !message.encrypted && !node()->takes_plain_data()) {
+    why_no_door_ =
+        "the peer moves blocks unencrypted (--plain-data), which this side did not agree to; give "
+        "--plain-data on both sides, or on neither";
+    return;
+  }
   door_ = message;
   std::lock_guard lock(mutex_);
   has_door_ = true;

@@ -5,17 +5,24 @@
 
 namespace kvferry::session {
 
-void Attempts::refill(Source& source, Clock::time_point now) {
-  const double seconds = std::chrono::duration<double>(now - source.seen).count();
-  source.budget = std::min(kBurst, source.budget + std::max(seconds, 0.0) * kPerSecond);
-  source.seen = now;
+void Attempts::Budget::refill(double most, double per_second, Clock::time_point now) {
+  const double seconds = std::chrono::duration<double>(now - seen).count();
+  left = std::min(most, left + std::max(seconds, 0.0) * per_second);
+  seen = now;
+}
+
+bool Attempts::Budget::spend() {
+  if (left < 1) return false;
+  left -= 1;
+  return true;
 }
 
 bool Attempts::allowed(const std::string& source, Clock::time_point now) {
   const auto found = sources_.find(source);
   if (found == sources_.end()) return true;
-  refill(found->second, now);
-  return found->second.budget >= 1;
+  Budget& budget = found->second.budget;
+  budget.refill(kBurst, kPerSecond, now);
+  return budget.left >= 1;
 }
 
 std::uint64_t Attempts::failed(const std::string& source, Clock::time_point now) {
@@ -23,18 +30,19 @@ std::uint64_t Attempts::failed(const std::string& source, Clock::time_point now)
   if (found == sources_.end()) {
     if (sources_.size() >= kMaxSources) {
       // Whoever was not heard of for longest; a flood from many places costs each its history only.
-      sources_.erase(std::min_element(
-          sources_.begin(), sources_.end(),
-          [](const auto& a, const auto& b) { return a.second.seen < b.second.seen; }));
+      sources_.erase(
+          std::min_element(sources_.begin(), sources_.end(), [](const auto& a, const auto& b) {
+            return a.second.budget.seen < b.second.budget.seen;
+          }));
     }
-    found = sources_.emplace(source, Source{}).first;
-    found->second.seen = now;
+    found = sources_.emplace(source, Source{{kBurst, now}, 0}).first;
   }
   Source& from = found->second;
-  refill(from, now);
-  from.budget = std::max(0.0, from.budget - 1);
+  from.budget.refill(kBurst, kPerSecond, now);
+  from.budget.spend();
   ++from.failures;
-  return std::has_single_bit(from.failures) ? from.failures : 0;
+  log_.refill(kLogBurst, kLogPerSecond, now);
+  return std::has_single_bit(from.failures) && log_.spend() ? from.failures : 0;
 }
 
 }  // namespace kvferry::session

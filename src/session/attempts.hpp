@@ -15,22 +15,30 @@ class Attempts {
   static constexpr double kBurst = 20;      // failures at once
   static constexpr double kPerSecond = 10;  // and from then on
   static constexpr std::size_t kMaxSources = 1024;
+  static constexpr double kLogBurst = 50;  // lines at once
+  static constexpr double kLogPerSecond = 1;
 
   // Whether another attempt from there is worth a look now.
   bool allowed(const std::string& source, Clock::time_point now);
   // Counts one that failed. Returns how many failed from there by now, where that is worth a line
-  // in the log: at 1, 2, 4, 8, ...; else 0.
+  // in the log: at 1, 2, 4, 8, ..., while the log has not had too many from everywhere; else 0.
   std::uint64_t failed(const std::string& source, Clock::time_point now);
 
  private:
-  struct Source {
-    double budget = kBurst;
-    std::uint64_t failures = 0;
+  // Spent one by one, and filled up as time passes.
+  struct Budget {
+    double left = 0;
     Clock::time_point seen{};
+    void refill(double most, double per_second, Clock::time_point now);
+    bool spend();
   };
-  static void refill(Source& source, Clock::time_point now);
+  struct Source {
+    Budget budget;
+    std::uint64_t failures = 0;
+  };
 
   std::map<std::string, Source> sources_;
+  Budget log_{kLogBurst, {}};
 };
 
 }  // namespace kvferry::session

@@ -33,8 +33,9 @@ void require(bool worked, const char* what) {
 // A name as it stands in a certificate: nothing that could be taken for syntax, nor a wildcard.
 void check_host(const std::string& host) {
   const bool fits = !host.empty() && host.size() <= 253 &&
-                    host.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                           "0123456789.-_:") == std::string::npos;
+                    host.find_first_not_of(
+                        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                        "0123456789.-_:") == std::string::npos;
   if (!fits)
     throw Error(ErrorCode::invalid_argument,
                 fmt::format("'{}' is neither a host's name nor a numeric address",
@@ -127,8 +128,9 @@ std::string text_of(BIO* bio) {
 CertifiedKey to_pem(X509& certificate, EVP_PKEY& key) {
   const BioPtr one(BIO_new(BIO_s_mem()), BIO_free), two(BIO_new(BIO_s_secmem()), BIO_free);
   require(PEM_write_bio_X509(one.get(), &certificate) == 1, "PEM");
-  require(PEM_write_bio_PKCS8PrivateKey(two.get(), &key, nullptr, nullptr, 0, nullptr, nullptr) == 1,
-          "PEM");
+  require(
+      PEM_write_bio_PKCS8PrivateKey(two.get(), &key, nullptr, nullptr, 0, nullptr, nullptr) == 1,
+      "PEM");
   return {text_of(one.get()), text_of(two.get())};
 }
 
@@ -160,7 +162,8 @@ CertifiedKey make_certificate(const CertificateRequest& request, const Certified
   if (issuer == nullptr || issuer_key == nullptr)
     throw Error(ErrorCode::invalid_argument,
                 "the authority's certificate or key is no PEM, or the key has a passphrase");
-  if (X509_check_private_key(issuer.get(), issuer_key.get()) != 1 || X509_check_ca(issuer.get()) == 0)
+  if (X509_check_private_key(issuer.get(), issuer_key.get()) != 1 ||
+      X509_check_ca(issuer.get()) == 0)
     throw Error(ErrorCode::invalid_argument,
                 "the authority's key does not belong to its certificate, or that may not sign");
   const KeyPtr key = new_key();

@@ -136,7 +136,8 @@ TEST(Permissions, TheNamedOneCountsThenTheRest) {
   reader.by = Proven::By::token;
   reader.name = "reader";
   EXPECT_TRUE(rights_of({}, reader)->write);
-  const std::vector<Permission> some = {{"reader", true, false, {"kv"}}, {"writer", true, true, {}}};
+  const std::vector<Permission> some = {{"reader", true, false, {"kv"}},
+                                        {"writer", true, true, {}}};
   EXPECT_FALSE(rights_of(some, reader)->write);
   Caller caller;
   caller.rights = *rights_of(some, reader);

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
 #include <asio/co_spawn.hpp>
 #include <asio/detached.hpp>
 #include <asio/use_awaitable.hpp>
@@ -20,6 +21,7 @@ using asio::ip::tcp;
 // itself may take.
 constexpr auto kSignpostTime = std::chrono::seconds(3);
 constexpr auto kProofTime = std::chrono::seconds(5);
+constexpr auto kFarewellTime = std::chrono::seconds(1);
 // Guests at once, of all and of one source; for one more, the oldest goes.
 constexpr std::size_t kMaxGuests = 1024;
 constexpr std::size_t kMaxGuestsOfOne = 256;
@@ -68,7 +70,8 @@ struct Reception::Guest {
   asio::steady_timer timer;
   std::shared_ptr<Channel> channel;  // instead of the socket, while it speaks our frames
   std::string name, source;
-  bool attempted = false;  // it did more than read the signpost
+  bool attempted = false;    // it did more than read the signpost
+  bool crowded_out = false;  // by others: no failure of its own
 };
 
 void Reception::welcome(tcp::socket socket) {
@@ -102,7 +105,10 @@ void Reception::make_room(const std::string& source) {
     leaves = guests_.begin();
   }
   if (leaves == guests_.end()) return;
-  if (const auto guest = leaves->lock()) guest->turn_out();
+  if (const auto guest = leaves->lock()) {
+    guest->crowded_out = true;
+    guest->turn_out();
+  }
   guests_.erase(leaves);
 }
 
@@ -136,10 +142,28 @@ asio::awaitable<void> Reception::attend(std::shared_ptr<Guest> guest) {
     failure = error.what();
   } catch (const std::exception&) {
     // The timer closed it, or it went away.
-    if (guest->attempted) failure = "it did not finish in time";
+    if (guest->attempted && !guest->crowded_out) failure = "it did not finish in time";
+  }
+  if (!failure.empty() && !closed_) {
+    note_failure(*guest, failure);
+    co_await see_off(guest);
   }
   guest->timer.cancel();
-  if (!failure.empty() && !closed_) note_failure(*guest, failure);
+}
+
+// Closing with unread input would reset the connection, and the other side could lose our last
+// word, which says why: wait a little for it to close.
+asio::awaitable<void> Reception::see_off(std::shared_ptr<Guest> guest) {
+  if (guest->channel || !guest->socket.is_open()) co_return;
+  guest->allow(kFarewellTime, guest);
+  try {
+    guest->socket.shutdown(tcp::socket::shutdown_send);
+    std::array<std::byte, 1024> scrap;
+    while (co_await guest->socket.async_read_some(asio::buffer(scrap), asio::use_awaitable) > 0) {
+    }
+  } catch (const std::exception&) {
+    // Closed, by either side.
+  }
 }
 
 asio::awaitable<void> Reception::show_signpost(Guest& guest) {

@@ -55,6 +55,7 @@ class Reception : public std::enable_shared_from_this<Reception> {
   asio::awaitable<void> show_signpost(Guest& guest);
   asio::awaitable<void> prove(Guest& guest);
   asio::awaitable<void> hear(Guest& guest);
+  asio::awaitable<void> see_off(std::shared_ptr<Guest> guest);
   void admit_data(Guest& guest, const wire::Id& session, std::uint32_t stream, DataStream data);
   void make_room(const std::string& source);
   void note_failure(const Guest& guest, const std::string& why);

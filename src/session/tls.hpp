@@ -103,7 +103,7 @@ class Tls {
   std::size_t sent_ = 0;
   std::vector<std::byte> gathered_;
   std::string rejection_;  // why the other side's certificate was not taken
-  int io_error_ = 0;  // errno of the socket
+  int io_error_ = 0;       // errno of the socket
 };
 
 }  // namespace kvferry::session

@@ -72,13 +72,18 @@ int TlsCallbacks::use(SSL* ssl, const EVP_MD* digest, const unsigned char** iden
 
 int TlsCallbacks::judge(int good, X509_STORE_CTX* check) {
   if (good == 1) return 1;
-  auto* const ssl = static_cast<SSL*>(
-      X509_STORE_CTX_get_ex_data(check, SSL_get_ex_data_X509_STORE_CTX_idx()));
+  auto* const ssl =
+      static_cast<SSL*>(X509_STORE_CTX_get_ex_data(check, SSL_get_ex_data_X509_STORE_CTX_idx()));
   auto* const tls = ssl == nullptr ? nullptr : static_cast<Tls*>(SSL_get_app_data(ssl));
   try {
-    if (tls != nullptr)
-      tls->rejection_ = why_unverified(X509_STORE_CTX_get_error(check),
-                                       X509_STORE_CTX_get_current_cert(check));
+    const int verdict = X509_STORE_CTX_get_error(check);
+    // What has expired may be the authority; for everything else the name of the peer's own tells
+    // more.
+    const bool of_time =
+        verdict == X509_V_ERR_CERT_HAS_EXPIRED || verdict == X509_V_ERR_CERT_NOT_YET_VALID;
+    X509* const certificate =
+        of_time ? X509_STORE_CTX_get_current_cert(check) : X509_STORE_CTX_get0_cert(check);
+    if (tls != nullptr) tls->rejection_ = why_unverified(verdict, certificate);
   } catch (...) {
     // It is refused all the same.
   }

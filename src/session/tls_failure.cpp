@@ -94,9 +94,9 @@ std::string time_text(const ASN1_TIME* time) {
 }
 
 std::string why_unverified(long verdict, X509* certificate) {
-  const std::string name =
-      certificate == nullptr ? "certificate"
-                             : fmt::format("certificate '{}'", name_of_certificate(certificate));
+  const std::string name = certificate == nullptr
+                               ? "certificate"
+                               : fmt::format("certificate '{}'", name_of_certificate(certificate));
   switch (verdict) {
     case X509_V_ERR_CERT_HAS_EXPIRED:
       return fmt::format("its {} expired on {}; make a new one (kvferry keygen certificate)", name,
@@ -106,9 +106,10 @@ std::string why_unverified(long verdict, X509* certificate) {
                          time_text(X509_get0_notBefore(certificate)));
     case X509_V_ERR_HOSTNAME_MISMATCH:
     case X509_V_ERR_IP_ADDRESS_MISMATCH:
-      return fmt::format("its {} is for another host than the one that was dialled; make one with "
-                         "--host, or name the one expected with --tls-name",
-                         name);
+      return fmt::format(
+          "its {} is for another host than the one that was dialled; make one with "
+          "--host, or name the one expected with --tls-name",
+          name);
     default:
       return fmt::format("its {} is not signed by our CA ({}); both sides need the same --tls-ca",
                          name, X509_verify_cert_error_string(verdict));

@@ -84,8 +84,7 @@ TEST_F(TlsTest, AWrongSecretFailsLikeAnUnknownName) {
     auto at_client = Tls::client(*context, pair.client.get(), "s", guessed);
     const auto result = shake(*at_server, *at_client);
     ASSERT_TRUE(result.server && result.client);
-    said[static_cast<std::size_t>(i)] =
-        std::string(result.server->what()) + result.client->what();
+    said[static_cast<std::size_t>(i)] = std::string(result.server->what()) + result.client->what();
   }
   EXPECT_EQ(said[0], said[1]);
 }
@@ -122,8 +121,8 @@ TEST_F(TlsTest, AnotherAuthorityDoesNot) {
     EXPECT_THAT(result.client->what(), HasSubstr("not signed by our CA"));
   }
   // A client that believes the server, but is of the other authority.
-  const auto made = make_certificate(TestCredentials::lasting("y"), make_authority(
-      TestCredentials::lasting("other-ca")));
+  const auto made = make_certificate(TestCredentials::lasting("y"),
+                                     make_authority(TestCredentials::lasting("other-ca")));
   Credentials mixed = files.certificate("z");
   SocketPair pair;
   sockets = std::move(pair);
@@ -177,8 +176,8 @@ TEST_F(TlsTest, StreamsForDataProveTheirSession) {
     SocketPair pair;
     const auto find = [&](std::string_view name) { return sessions.find(name); };
     auto one = at_server->accept(pair.server.get(), "c", find);
-    auto other = Tls::client(*context, pair.client.get(), "s",
-                             data_key(opened.session, opened.secret, 3));
+    auto other =
+        Tls::client(*context, pair.client.get(), "s", data_key(opened.session, opened.secret, 3));
     expect_good(shake(*one, *other));
     EXPECT_EQ(one->proven().by, Proven::By::session);
     EXPECT_EQ(one->proven().session, opened.session);
@@ -237,8 +236,8 @@ TEST_F(TlsTest, BytesArriveAsTheyLeft) {
     }
     out += client->write(pieces);
     client->flush();
-    in += server->read(std::span(got).subspan(in, std::min<std::size_t>(
-                                                      1 + random() % 100'000, got.size() - in)));
+    in += server->read(
+        std::span(got).subspan(in, std::min<std::size_t>(1 + random() % 100'000, got.size() - in)));
   }
   EXPECT_TRUE(sent == got);
   // And the end of the stream.

@@ -3,7 +3,7 @@
 import pytest
 from conftest import SMALL, kvferry
 
-COMMANDS = ["serve", "pull", "push", "explain", "bench", "doctor", "plan", "completion"]
+COMMANDS = ["serve", "pull", "push", "explain", "bench", "doctor", "plan", "keygen", "completion"]
 
 
 def usage_error(*args):
@@ -42,14 +42,14 @@ def test_help_says_units_defaults_environment_and_exit_codes(command):
 
 def test_no_command_and_an_unknown_one():
     error = usage_error()
-    assert "a command is required: serve, pull, push, explain, bench, doctor, plan, completion\n" in error
+    assert "a command is required: serve, pull, push, explain, bench, doctor, plan, keygen, completion\n" in error
     assert "See kvferry --help" in error
     assert '"fetch" is not a command' in usage_error("fetch")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_unknown_flag_is_named(command):
-    error = usage_error(command, *(["bash"] if command == "completion" else []), "--colour", "red")
+    error = usage_error(command, *{"completion": ["bash"], "keygen": ["token"]}.get(command, []), "--colour", "red")
     assert "--colour" in error
     assert f"See kvferry {command} --help" in error
 

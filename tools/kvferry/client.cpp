@@ -40,10 +40,15 @@ void describe(const Client& client, const Geometry& geometry, Context& context) 
 // The library's own patience, and so the longest a connect waits.
 constexpr std::chrono::nanoseconds kConnectTimeout = std::chrono::seconds(5);
 
-Peer connect_peer(Node& node, const std::string& address, const ClientPlan& plan) {
+Peer connect_peer(Node& node, const std::string& address, const ClientPlan& plan,
+                  const CredentialOptions& credentials) {
   const auto timeout = std::min(plan.deadline.value_or(kConnectTimeout), kConnectTimeout);
+  ConnectOptions how;
+  how.timeout = std::chrono::ceil<std::chrono::milliseconds>(timeout);
+  how.insecure = credentials.insecure;
+  how.server_name = credentials.server_name;
   try {
-    return node.connect(address, std::chrono::ceil<std::chrono::milliseconds>(timeout));
+    return node.connect(address, how);
   } catch (const Error& error) {
     // A silence that outlasts our own patience is no deadline of the user's.
     const bool own = plan.deadline && *plan.deadline <= kConnectTimeout;
@@ -93,6 +98,7 @@ ConnectedClient connect_client(const PoolCommandOptions& options, const ClientPl
   NodeOptions node_options;
   node_options.name = plan.name;
   node_options.log = context.log;
+  node_options.credentials = options.credentials.files;
   auto node = std::make_unique<Node>(node_options);
   node->add(pool);
   std::vector<Pool> check_pool;
@@ -102,7 +108,7 @@ ConnectedClient connect_client(const PoolCommandOptions& options, const ClientPl
     check_pool.push_back(allocate_pool(device.device, check, pool_options));
     node->add(check_pool.front());
   }
-  Peer peer = connect_peer(*node, address, plan);
+  Peer peer = connect_peer(*node, address, plan, options.credentials);
   RemotePool remote = find_pool(peer);
   context.report.remote = RemoteReport{peer.name(), address, remote};
   Client client{std::move(device), std::move(pool), std::move(node), std::move(peer),

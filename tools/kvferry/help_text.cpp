@@ -25,12 +25,15 @@ const char* const kServeText = R"(Hold a KV cache and let other processes pull f
 Allocates a pool named "kv", fills it, and serves any number of clients at once until
 Ctrl-C or SIGTERM; then prints totals and exits 0. One line for every client that
 connects, is refused, has moved blocks, or leaves. Processes on this host are let in
-when they run as the same user.)";
+when they run as the same user, others by the credential they share with the server.)";
 
 const char* const kServeFooter = R"(Examples:
   kvferry serve
   kvferry serve --device host --fill indexed --available-memory 0.5
   CUDA_VISIBLE_DEVICES=1 kvferry serve --model config.json --writable
+  kvferry serve --ip 10.0.0.5 --token-file cluster.token
+  kvferry serve --ip 10.0.0.5 --tls-cert prefill-0.pem --tls-key prefill-0.key \
+      --tls-ca ca.pem --permit decode-3=read --permit loader=read,write:kv
 
 Environment:
   CUDA_VISIBLE_DEVICES  the GPUs this process may use; --device cuda:N counts among these
@@ -41,7 +44,7 @@ Environment:
 Exit codes:
   0  ended by Ctrl-C or SIGTERM
   2  wrong usage
-  4  refused: an --ip beyond this host without --insecure
+  4  refused: an --ip beyond this host without a credential or --insecure
   6  local resource: port or socket in use, no such GPU, too little memory)";
 
 const char* const kPullText = R"(Copy blocks from a server's KV cache into a local one.
@@ -56,6 +59,7 @@ const char* const kPullFooter = R"(Examples:
   kvferry pull
   kvferry pull --blocks scattered:1 --into scattered:2 --count 20
   kvferry pull --blocks 0-7,12,40 --layer-range 0:20 --json -
+  kvferry pull --ip 10.0.0.5 --token-file cluster.token
   CUDA_VISIBLE_DEVICES=0 kvferry pull --copy engine --deadline 30s
 
 Scattered ids with seed S: step i of a Fisher-Yates shuffle of 0..n-1 swaps places i and

@@ -130,6 +130,18 @@ int run_tool(const CommandLine& line) {
   return failure->exit_code;
 }
 
+// Makes files and says so; there is nothing to interrupt.
+int run_keys(const CommandLine& line) {
+  try {
+    run_keygen(line.keygen);
+    return std::fflush(stdout) == 0 ? 0 : kResource;
+  } catch (const Error& error) {
+    const Failure failure = failure_of(error, "");
+    print_error({"keygen", nullptr, nullptr, {}}, failure);
+    return failure.exit_code;
+  }
+}
+
 // Parses; an exit code where there is nothing more to do.
 std::optional<int> parse(CLI::App& app, const std::vector<std::string>& arguments) {
   try {
@@ -153,6 +165,7 @@ int guarded_main(int argc, char** argv) {
     case Command::bench:
     case Command::doctor:
     case Command::plan: return run_tool(line);
+    case Command::keygen: return run_keys(line);
     case Command::completion: break;
     default: return run(line);
   }

@@ -94,9 +94,7 @@ void add_serve(CLI::App& root, ServeOptions& o) {
   CLI::App& app = *root.add_subcommand("serve", kServeText);
   add_endpoint(app, o.endpoint,
                "Unix socket for clients on this host (default: see Environment below)");
-  app.add_flag("--insecure", o.insecure,
-               "listen on an --ip that other hosts can reach, without authentication")
-      ->group(kWhere);
+  add_server_credentials(app, o.credentials);
   add_geometry(app, o.geometry);
   add_memory(app, o);
   constexpr const char* kPool = "The served pool";
@@ -171,6 +169,7 @@ void add_move(CLI::App& root, MoveOptions& o, bool pull) {
   add_what(app, o, pull);
   add_how(app, o);
   add_endpoint(app, o.endpoint, "connect to this Unix socket instead of --ip and --port");
+  add_client_credentials(app, o.credentials);
   add_geometry(app, o.geometry);
   add_memory(app, o);
   add_output(app, o.debug, &o.json);
@@ -180,6 +179,7 @@ void add_move(CLI::App& root, MoveOptions& o, bool pull) {
 void add_explain(CLI::App& root, ExplainOptions& o) {
   CLI::App& app = *root.add_subcommand("explain", kExplainText);
   add_endpoint(app, o.endpoint, "connect to this Unix socket instead of --ip and --port");
+  add_client_credentials(app, o.credentials);
   add_geometry(app, o.geometry);
   add_memory(app, o);
   // Nothing is moved, so nothing is sized; taken, so that the flags of pull fit here too.
@@ -204,6 +204,7 @@ std::unique_ptr<CLI::App> make_app(CommandLine& line) {
   add_bench(*app, line.bench);
   add_doctor(*app, line.doctor);
   add_plan(*app, line.plan);
+  add_keygen(*app, line.keygen);
   CLI::App& completion = *app->add_subcommand("completion", kCompletionText);
   choice(completion, "SHELL", line.shell, "bash|zsh|fish", "the shell to complete in")->required();
   completion.footer(kCompletionFooter);
@@ -213,7 +214,8 @@ std::unique_ptr<CLI::App> make_app(CommandLine& line) {
        {std::pair{"serve", Command::serve}, std::pair{"pull", Command::pull},
         std::pair{"push", Command::push}, std::pair{"explain", Command::explain},
         std::pair{"bench", Command::bench}, std::pair{"doctor", Command::doctor},
-        std::pair{"plan", Command::plan}, std::pair{"completion", Command::completion}}) {
+        std::pair{"plan", Command::plan}, std::pair{"keygen", Command::keygen},
+        std::pair{"completion", Command::completion}}) {
     app->get_subcommand(name)->callback([&line, command = command] { line.command = command; });
   }
   return app;

@@ -6,7 +6,9 @@
 #include <string>
 
 #include "bench/command.hpp"
+#include "credential_options.hpp"
 #include "doctor/command.hpp"
+#include "keygen/command.hpp"
 #include "plan/command.hpp"
 
 namespace CLI {
@@ -33,6 +35,7 @@ struct GeometryOptions {
 
 struct PoolCommandOptions {
   EndpointOptions endpoint;
+  CredentialOptions credentials;
   GeometryOptions geometry;
   std::string device = "auto";
   bool debug = false;
@@ -41,7 +44,6 @@ struct PoolCommandOptions {
 struct ServeOptions : PoolCommandOptions {
   std::string fill = "ones";
   bool writable = false;
-  bool insecure = false;
   // The example's server and client took the same flags; these two mean nothing to a server.
   std::uint64_t unused_input_tokens = 1024;
   std::uint32_t unused_count = 1;
@@ -78,6 +80,7 @@ struct CommandLine {
     bench,
     doctor,
     plan,
+    keygen,
     completion
   };
   Command command = Command::none;
@@ -87,6 +90,7 @@ struct CommandLine {
   BenchOptions bench;
   DoctorOptions doctor;
   PlanOptions plan;
+  KeygenOptions keygen;
   std::string shell;  // of completion
 };
 

@@ -115,7 +115,8 @@ ListenOptions listen_options(const ServeOptions& options) {
   ListenOptions listen;
   listen.ip = options.endpoint.ip;
   listen.port = options.endpoint.port;
-  listen.insecure = options.insecure;
+  listen.insecure = options.credentials.insecure;
+  listen.permissions = parse_permissions(options.credentials.permits);
   if (!options.endpoint.socket.empty()) require_safe_directory(options.endpoint.socket);
   listen.socket_path = options.endpoint.socket.empty()
                            ? default_socket_path(read_surroundings(), options.endpoint.port)
@@ -136,6 +137,7 @@ void run_serve(const ServeOptions& options, Context& context) {
     NodeOptions node_options;
     node_options.name = "serve";
     node_options.log = context.log;
+    node_options.credentials = options.credentials.files;
     node_options.on_event = [&queue](const PeerEvent& event) { queue.push(event); };
     Node node(node_options);
     node.add(pool);
