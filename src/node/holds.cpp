@@ -68,6 +68,12 @@ void Holds::peer_gone(std::uint64_t peer, pid_t pid, std::shared_ptr<const Uniqu
   }
 }
 
+void Holds::peer_left(std::uint64_t peer) {
+  std::lock_guard lock(mutex_);
+  peers_.remove_if([&](const PeerHold& hold) { return hold.peer == peer; });
+  changed_.notify_all();
+}
+
 void Holds::route_opened(const PoolImpl* pool) {
   std::lock_guard lock(mutex_);
   for (RouteHold& hold : routes_) {

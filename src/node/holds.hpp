@@ -36,6 +36,8 @@ class Holds {
   void peer_unmapped(std::uint64_t peer, const PoolImpl* pool);
   // The connection is over; from now on its process is watched.
   void peer_gone(std::uint64_t peer, pid_t pid, std::shared_ptr<const UniqueFd> pidfd);
+  // The connection is over, and its process never reached our memory.
+  void peer_left(std::uint64_t peer);
   void route_opened(const PoolImpl* pool);
   void route_closed(const PoolImpl* pool);
 

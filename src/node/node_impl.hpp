@@ -21,6 +21,7 @@
 #include "path/path.hpp"
 #include "path/tcp/net_threads.hpp"
 #include "path/tcp/rate_limit.hpp"
+#include "path/tcp/staging.hpp"
 #include "path/ucx/engine.hpp"
 #include "session/channel.hpp"
 #include "session/data_sessions.hpp"
@@ -56,6 +57,7 @@ class NodeImpl : public std::enable_shared_from_this<NodeImpl> {
   Holds& holds() noexcept { return holds_; }
   const NetworkOptions& network() const noexcept { return options_.network; }
   const std::shared_ptr<path::tcp::NetThreads>& net_threads() noexcept { return net_threads_; }
+  const std::shared_ptr<path::tcp::StagePools>& stages() noexcept { return stages_; }
   // Of all that this process sends; null: none.
   const std::shared_ptr<path::tcp::RateLimit>& rate_limit() noexcept { return rate_limit_; }
   const std::shared_ptr<path::ucx::Engine>& ucx() const noexcept { return ucx_; }
@@ -117,6 +119,7 @@ class NodeImpl : public std::enable_shared_from_this<NodeImpl> {
   Holds holds_;
   std::vector<std::unique_ptr<path::Path>> paths_;
   std::shared_ptr<path::tcp::NetThreads> net_threads_;
+  std::shared_ptr<path::tcp::StagePools> stages_;
   std::shared_ptr<path::tcp::RateLimit> rate_limit_;
   std::shared_ptr<path::ucx::Engine> ucx_;
   // After the paths: handlers left in it may hold routes, and go first.

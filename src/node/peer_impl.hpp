@@ -144,6 +144,7 @@ class PeerImpl final : public TransferImpl::Owner, public std::enable_shared_fro
 
   void handle(session::Received received);
   void on(const wire::OpenPool& message);
+  void on(const wire::PoolOpened& message);
   void on_grant(wire::PoolGrant& message, std::vector<UniqueFd> fds);
   void on_more_fds(const wire::MoreFds& message, std::vector<UniqueFd> fds);
   void on(const wire::Denied& message);

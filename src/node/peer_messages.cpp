@@ -91,6 +91,7 @@ void PeerImpl::handle(session::Received received) {
   std::visit(Overloaded{[&](wire::PoolGrant& m) { on_grant(m, std::move(fds)); },
                         [&](wire::MoreFds& m) { on_more_fds(m, std::move(fds)); },
                         [&](wire::OpenPool& m) { on(m); },
+                        [&](wire::PoolOpened& m) { on(m); },
                         [&](wire::Denied& m) { on(m); },
                         [&](wire::Served& m) { on(m); },
                         [&](wire::Revoke& m) { on(m); },
@@ -124,13 +125,13 @@ void PeerImpl::on(const wire::OpenPool& message) {
   const auto deny = [&](ErrorCode code, std::string why) {
     say(wire::Denied{message.request, code, std::move(why)});
   };
-  if (who_.over_network)
-    return deny(ErrorCode::refused, "memory is mapped by processes of its own host only");
   const auto [pool, generation] = node->served_pool(message.pool);
   if (!pool) return deny(ErrorCode::refused, "this pool is not served here, or it was revoked");
   if (grants_out_ >= kMaxGrantsOut)
     return deny(ErrorCode::refused,
                 fmt::format("{} grants are open already; unmap some first", grants_out_));
+  if (who_.over_network && !who_.may_see(pool->options.name))
+    return deny(ErrorCode::refused, "this pool is not served here, or it was revoked");
   if (channel_->queued_fds() > kMaxQueuedFds)
     throw Error(ErrorCode::refused, "it asks for pools and does not read the grants");
   if (message.wants_write && !pool->options.writable)
@@ -142,6 +143,14 @@ void PeerImpl::on(const wire::OpenPool& message) {
   if (!node->served_pool(message.pool).pool)
     return deny(ErrorCode::refused, "this pool was just revoked");
   try {
+    if (who_.over_network) {
+      // Its memory stays ours to touch: we serve requests until it says Unmapped.
+      say(wire::PoolOpened{message.request});
+      ++grants_out_;
+      granted_.insert(message.pool);
+      undo.release();
+      return;
+    }
     std::vector<UniqueFd> fds = duplicate_fds(*pool);
     wire::PoolGrant grant;
     grant.request = message.request;
@@ -191,6 +200,16 @@ void PeerImpl::on_grant(wire::PoolGrant& message, std::vector<UniqueFd> fds) {
     }
   }
   settle_if_complete(message.request);
+}
+
+void PeerImpl::on(const wire::PoolOpened& message) {
+  if (!who_.over_network)
+    throw Error(ErrorCode::refused, "it opens a pool without a grant, on one host");
+  std::lock_guard lock(mutex_);
+  const auto it = pending_.find(message.request);
+  if (it == pending_.end()) return;
+  it->second.promise.set_value({});
+  pending_.erase(it);
 }
 
 void PeerImpl::on_more_fds(const wire::MoreFds& message, std::vector<UniqueFd> fds) {
@@ -300,7 +319,12 @@ void PeerImpl::connection_over(const std::string& reason) {
   close_links(told);
   close_ucx(told);
   if (session_) node->data_sessions()->close(session_->session);
-  node->holds().peer_gone(number_, who_.pid, pidfd_);
+  if (who_.over_network) {
+    // Only we touched our pools for it; what of that is under way has holds of its own.
+    node->holds().peer_left(number_);
+  } else {
+    node->holds().peer_gone(number_, who_.pid, pidfd_);
+  }
   PeerEvent event;
   event.kind = PeerEvent::Kind::disconnected;
   event.peer = name_;

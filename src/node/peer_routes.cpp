@@ -136,18 +136,6 @@ PeerImpl::OpenedRoute PeerImpl::open_route(const std::shared_ptr<PoolImpl>& loca
 
 path::RemoteEnd PeerImpl::ask_for(const wire::PoolInfo& remote) {
   const auto node = this->node();
-  if (who_.over_network) {
-    path::RemoteEnd end;
-    end.over_network = true;
-    end.shape = remote.shape;
-    end.blocks = remote.blocks;
-    end.writable = remote.writable;
-    end.offer.pool = remote.number;
-    end.offer.generation = remote.generation;
-    end.data = asking_;
-    end.ucx = ucx_link();
-    return end;
-  }
   std::future<path::RemoteEnd> answer;
   std::uint32_t request = 0;
   {
@@ -175,6 +163,11 @@ path::RemoteEnd PeerImpl::ask_for(const wire::PoolInfo& remote) {
   end.writable = remote.writable;
   end.data = asking_;
   end.ucx = ucx_link();
+  end.over_network = who_.over_network;
+  end.offer.pool = remote.number;
+  end.offer.generation = remote.generation;
+  // Of a process on another host there is no more to know.
+  if (who_.over_network) return end;
   end.pid = who_.pid;
   end.pidfd = pidfd_->get();
   end.same_process = who_.pid == ::getpid();
@@ -182,7 +175,6 @@ path::RemoteEnd PeerImpl::ask_for(const wire::PoolInfo& remote) {
 }
 
 void PeerImpl::give_back(std::uint32_t remote_pool) {
-  if (who_.over_network) return;  // nothing was granted
   const auto node = node_.lock();
   if (!node) return;
   std::uint64_t generation = 1;

@@ -66,6 +66,7 @@ void PeerImpl::make_links() {
   control_ = std::make_shared<StreamControl>(weak_from_this());
   DataLink::Setup setup;
   setup.threads = node->net_threads();
+  setup.stages = node->stages();
   setup.control = control_;
   setup.congestion = node->network().congestion;
   setup.limit = node->rate_limit();

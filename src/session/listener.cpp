@@ -154,7 +154,11 @@ void Listener::listen_tcp(const ListenOptions& options, bool has_credential) {
                   fmt::format("cannot listen on {} port {}: {}; choose another --port or --ip",
                               endpoint.address().to_string(), endpoint.port(), error.message()));
     port_ = acceptor.local_endpoint().port();
-    if (ip_.empty()) ip_ = endpoint.address().to_string();
+    // Without the scope of a link-local address, which means something on this host only.
+    if (ip_.empty()) {
+      ip_ = endpoint.address().to_string();
+      ip_.resize(std::min(ip_.find('%'), ip_.size()));
+    }
     tcp_.push_back(std::move(acceptor));
   }
 }

@@ -71,8 +71,9 @@ class Tls {
   // Once the handshake is over.
   const Proven& proven() const noexcept { return proven_; }
 
-  // Bytes read; 0: wait for what wanted_to_read() says. Throws: Error{unreachable} at the end of
-  // the stream, Error{refused}: the other side's alert.
+  // Bytes read; 0: wait for what wanted_to_read() says, and not before: what came with the last
+  // bytes may lie here already, and the socket does not tell. Throws: Error{unreachable} at the end
+  // of the stream, Error{refused}: the other side's alert.
   std::size_t read(std::span<std::byte> bytes);
   Want wanted_to_read() const noexcept { return wanted_to_read_; }
   // Bytes taken: encrypted, and sent as far as the socket takes them; 0: wait until it can be

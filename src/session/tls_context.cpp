@@ -35,6 +35,9 @@ std::string last_error() {
 
 std::unique_ptr<ssl_ctx_st, void (*)(ssl_ctx_st*)> make_context(const SSL_METHOD* method,
                                                                 const char* ciphers) {
+  // The library cleans up at exit() unless told not to, while a thread of ours may still be using
+  // it.
+  OPENSSL_init_ssl(OPENSSL_INIT_NO_ATEXIT, nullptr);
   std::unique_ptr<ssl_ctx_st, void (*)(ssl_ctx_st*)> context(SSL_CTX_new(method), SSL_CTX_free);
   SSL_CTX* const ctx = context.get();
   if (ctx == nullptr || SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) != 1 ||

@@ -302,6 +302,7 @@ Message read(const fb::MoveEnd& from, const Check& check) {
   m.bytes = from.bytes();
   return m;
 }
+Message read(const fb::PoolOpened& from, const Check&) { return PoolOpened{from.request()}; }
 Message read(const fb::WantStreams& from, const Check& check) {
   return WantStreams{from.count(), from.epoch(),
                      read_text(from.congestion(), "congestion", check, kMaxNameBytes)};
@@ -368,6 +369,7 @@ Message read_body(const fb::Message& root) {
     case fb::Body::MoveCancel: return read(*root.body_as_MoveCancel(), check);
     case fb::Body::MoveEnd: return read(*root.body_as_MoveEnd(), check);
     case fb::Body::WantStreams: return read(*root.body_as_WantStreams(), check);
+    case fb::Body::PoolOpened: return read(*root.body_as_PoolOpened(), check);
     case fb::Body::AskUcx: return read(*root.body_as_AskUcx(), check);
     case fb::Body::UcxAddress: return read(*root.body_as_UcxAddress(), check);
     case fb::Body::OpenUcx: return read(*root.body_as_OpenUcx(), check);

@@ -253,6 +253,9 @@ Offset<fb::MoveEnd> pack_body(Builder& b, const MoveEnd& m) {
   const auto code = m.failure ? to_code(*m.failure) : fb::Code::none;
   return fb::CreateMoveEnd(b, m.request, code, b.CreateString(m.message), m.bytes);
 }
+Offset<fb::PoolOpened> pack_body(Builder& b, const PoolOpened& m) {
+  return fb::CreatePoolOpened(b, m.request);
+}
 Offset<fb::WantStreams> pack_body(Builder& b, const WantStreams& m) {
   return fb::CreateWantStreams(b, m.count, m.epoch, b.CreateString(m.congestion));
 }

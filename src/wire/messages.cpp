@@ -20,9 +20,11 @@ std::string hex(const Id& id) {
 std::string_view name_of(const Message& message) noexcept {
   // In the order of the variant.
   constexpr std::array<std::string_view, std::variant_size_v<Message>> kNames = {
-      "Signpost",    "Hello",    "Refusal",   "OpenPool",   "PoolGrant", "MoreFds",    "Denied",
-      "Served",      "Revoke",   "Unmapped",  "Goodbye",    "DataDoor",  "Join",       "Ping",
-      "MoveRequest", "MoveRuns", "MoveReady", "MoveCancel", "MoveEnd",   "WantStreams", "AskUcx", "UcxAddress", "OpenUcx", "UcxGrant"};
+      "Signpost",   "Hello",     "Refusal",    "OpenPool", "PoolGrant",
+      "MoreFds",    "Denied",    "Served",     "Revoke",   "Unmapped",
+      "Goodbye",    "DataDoor",  "Join",       "Ping",     "MoveRequest",
+      "MoveRuns",   "MoveReady", "MoveCancel", "MoveEnd",  "WantStreams",
+      "PoolOpened", "AskUcx",    "UcxAddress", "OpenUcx",  "UcxGrant"};
   return kNames[message.index()];
 }
 

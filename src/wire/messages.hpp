@@ -34,12 +34,12 @@ inline constexpr std::uint64_t kMaxPoolBytes = kMaxRegions * kMaxRegionBytes;
 // Of one request. A million pieces on each side: longer lists are several transfers.
 inline constexpr std::uint32_t kMaxRuns = 1u << 20;
 inline constexpr std::uint32_t kMaxRunsPerFrame = 120'000;
-inline constexpr std::uint32_t kMinChunkBytes = 64u << 10, kMaxChunkBytes = 4u << 20;
+inline constexpr std::uint32_t kMinChunkBytes = 64u << 10, kMaxChunkBytes = 2u << 20;
 inline constexpr std::uint32_t kMaxStreams = 256;          // of one peer
 inline constexpr std::uint64_t kMaxTimeLeft = 1ull << 52;  // microseconds: 142 years
 inline constexpr std::uint32_t kMaxUcxAddressBytes = 64u << 10;
 inline constexpr std::uint32_t kMaxUcxKeyBytes = 16u << 10;
-inline constexpr std::size_t kMaxSocketPathBytes = 107;    // sockaddr_un, less its terminator
+inline constexpr std::size_t kMaxSocketPathBytes = 107;  // sockaddr_un, less its terminator
 
 using Id = std::array<std::byte, 16>;
 using Secret = std::array<std::byte, 32>;
@@ -249,8 +249,15 @@ struct WantStreams {
   friend bool operator==(const WantStreams&, const WantStreams&) = default;
 };
 
-// Requester to owner: by what address does your UCX worker answer? Only where the other's Hello names
-// the path "ucx".
+// The answer to OpenPool where nothing can be mapped, because the requester is on another host: its
+// requests will be served until it says Unmapped.
+struct PoolOpened {
+  std::uint32_t request = 0;
+  friend bool operator==(const PoolOpened&, const PoolOpened&) = default;
+};
+
+// Requester to owner: by what address does your UCX worker answer? Only where the other's Hello
+// names the path "ucx".
 struct AskUcx {
   std::uint32_t request = 0;  // comes back in the answer
   friend bool operator==(const AskUcx&, const AskUcx&) = default;
@@ -279,7 +286,8 @@ struct UcxRegion {
   friend bool operator==(const UcxRegion&, const UcxRegion&) = default;
 };
 
-// The answer, or Denied. It ends with an Unmapped, as a PoolGrant does. Keys never travel otherwise.
+// The answer, or Denied. It ends with an Unmapped, as a PoolGrant does. Keys never travel
+// otherwise.
 struct UcxGrant {
   std::uint32_t request = 0;
   std::uint32_t pool = 0;
@@ -293,8 +301,8 @@ struct UcxGrant {
 
 using Message = std::variant<Signpost, Hello, Refusal, OpenPool, PoolGrant, MoreFds, Denied, Served,
                              Revoke, Unmapped, Goodbye, DataDoor, Join, Ping, MoveRequest, MoveRuns,
-                             MoveReady, MoveCancel, MoveEnd, WantStreams, AskUcx, UcxAddress, OpenUcx,
-                             UcxGrant>;
+                             MoveReady, MoveCancel, MoveEnd, WantStreams, PoolOpened, AskUcx,
+                             UcxAddress, OpenUcx, UcxGrant>;
 
 // "Hello", "PoolGrant", ...
 std::string_view name_of(const Message& message) noexcept;

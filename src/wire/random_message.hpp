@@ -43,9 +43,10 @@ class RandomMessage {
       case 19:
         return WantStreams{static_cast<std::uint32_t>(1 + below(kMaxStreams)), number(),
                            coin() ? name() : std::string()};
-      case 20: return AskUcx{number()};
-      case 21: return UcxAddress{number(), blob(300)};
-      case 22: return OpenUcx{number(), number(), 1 + below(1000), coin()};
+      case 20: return PoolOpened{number()};
+      case 21: return AskUcx{number()};
+      case 22: return UcxAddress{number(), blob(300)};
+      case 23: return OpenUcx{number(), number(), 1 + below(1000), coin()};
       default: return ucx_grant();
     }
   }

@@ -144,6 +144,7 @@ void validate_each(const MoveRequest& m, const Check& check) {
 }
 void validate_each(const MoveRuns& m, const Check& check) { validate_runs(m.runs, check); }
 void validate_each(const MoveReady&, const Check&) {}
+void validate_each(const PoolOpened&, const Check&) {}
 void validate_each(const MoveCancel&, const Check&) {}
 void validate_each(const MoveEnd& m, const Check& check) {
   if (m.failure) check.code("code", *m.failure);

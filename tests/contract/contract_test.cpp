@@ -18,10 +18,48 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using std::chrono::steady_clock;
 
+using Reach = ServerProcess::Reach;
+
 struct Pair {
   std::string name, local, remote;
+  std::string path = "auto";
+  Reach reach = Reach::unix_socket;
+  unsigned streams = 0;
+  bool checksum = false;
 };
 void PrintTo(const Pair& pair, std::ostream* out) { *out << pair.local << "-" << pair.remote; }
+
+// A peer whose transfers take the path of the pair, unless a test names another.
+class PathPeer {
+ public:
+  PathPeer(Peer peer, Pair pair) : peer_(std::move(peer)), pair_(std::move(pair)) {}
+  Transfer pull(const Pool& pool, const Ids& from, const Ids& to, TransferOptions options = {}) {
+    return peer_.pull(pool, from, to, with_path(std::move(options)));
+  }
+  Transfer push(const Pool& pool, const Ids& remote, const Ids& local,
+                TransferOptions options = {}) {
+    return peer_.push(pool, remote, local, with_path(std::move(options)));
+  }
+  PreparedTransfer prepare_pull(const Pool& pool, const Ids& from, const Ids& to) {
+    return peer_.prepare_pull(pool, from, to, with_path({}));
+  }
+  PreparedTransfer prepare_push(const Pool& pool, const Ids& remote, const Ids& local) {
+    return peer_.prepare_push(pool, remote, local, with_path({}));
+  }
+  void prepare(const Pool& pool) { peer_.prepare(pool, with_path({})); }
+  std::vector<PairExplanation> explain() { return peer_.explain(); }
+  bool alive() const { return peer_.alive(); }
+
+ private:
+  TransferOptions with_path(TransferOptions options) const {
+    if (options.path == "auto") options.path = pair_.path;
+    options.streams = pair_.streams;
+    options.checksum = pair_.checksum;
+    return options;
+  }
+  Peer peer_;
+  Pair pair_;
+};
 
 CacheShape small_shape() { return {3, 2, 2, 64, 4, DType::bf16}; }     // 2,048-byte blocks
 CacheShape odd_shape() { return {2, 2, 3, 5, 3, DType::int8}; }        // 90-byte blocks
@@ -53,13 +91,13 @@ class Contract : public ::testing::TestWithParam<Pair> {
   // A server of `blocks` blocks holding seed 0, and a local pool holding seed 7.
   void meet(const CacheShape& shape, std::uint32_t blocks, bool writable = true) {
     PoolSpec spec{GetParam().remote, shape, blocks, writable};
-    server.emplace(spec);
+    server.emplace(spec, GetParam().reach);
     spec.kind = GetParam().local;
     pool.emplace(make_pool(spec));
     fill_whole(*pool, 7);
     node.emplace();
     node->add(*pool);
-    peer.emplace(node->connect(server->address()));
+    peer.emplace(node->connect(server->address()), GetParam());
   }
 
   void expect_error(ErrorCode code, const std::string& part, const std::function<void()>& call) {
@@ -76,7 +114,7 @@ class Contract : public ::testing::TestWithParam<Pair> {
   std::optional<ServerProcess> server;
   std::optional<Pool> pool;
   std::optional<Node> node;
-  std::optional<Peer> peer;
+  std::optional<PathPeer> peer;
 };
 
 TEST_P(Contract, PullsScatteredBlocksAndNothingElse) {
@@ -318,7 +356,13 @@ TEST_P(Contract, ExplainNamesThePath) {
   meet(small_shape(), 16);
   const auto pairs = peer->explain();
   ASSERT_EQ(pairs.size(), 1u);
-  EXPECT_EQ(pairs[0].chosen, peer->pull(*pool, Ids{1}, Ids{1}).wait().path);
+  const auto taken = peer->pull(*pool, Ids{1}, Ids{1}).wait().path;
+  if (GetParam().reach == Reach::data) {
+    EXPECT_EQ(taken, "tcp");
+    EXPECT_NE(pairs[0].chosen, "tcp") << "on one host there is something faster";
+  } else {
+    EXPECT_EQ(pairs[0].chosen, taken);
+  }
   for (const auto& verdict : pairs[0].verdicts) EXPECT_FALSE(verdict.reason.empty());
 }
 
@@ -328,6 +372,24 @@ INSTANTIATE_TEST_SUITE_P(Host, Contract,
                                            Pair{"toPrivate", "host_private", "host"},
                                            Pair{"splitToJoint", "host", "host_split"}),
                          [](const auto& pair) { return pair.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    Tcp, Contract,
+    ::testing::Values(Pair{"onOneHost", "host", "host", "tcp", Reach::data},
+                      Pair{"oneStream", "host", "host", "tcp", Reach::data, 1},
+                      Pair{"betweenHosts", "host", "host", "auto", Reach::network},
+                      Pair{"checked", "host", "host_private", "tcp", Reach::data, 3, true},
+                      Pair{"splitToJoint", "host", "host_split", "auto", Reach::network},
+                      Pair{"jointToSplit", "host_split", "host", "tcp", Reach::data}),
+    [](const auto& pair) { return pair.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    TcpGpu, Contract,
+    ::testing::Values(Pair{"gpus", "cuda:0", "cuda:1", "tcp", Reach::data},
+                      Pair{"oneGpu", "cuda:0", "cuda:0", "auto", Reach::network, 1},
+                      Pair{"fromHost", "cuda:0", "host", "tcp", Reach::data},
+                      Pair{"toHost", "host", "cuda:0", "auto", Reach::network, 4, true},
+                      Pair{"fromMalloc", "cuda:0", "cuda_malloc:0", "tcp", Reach::data},
+                      Pair{"toSplit", "host_split", "cuda:0", "tcp", Reach::data}),
+    [](const auto& pair) { return pair.param.name; });
 INSTANTIATE_TEST_SUITE_P(Gpu, Contract,
                          ::testing::Values(Pair{"sameGpu", "cuda:0", "cuda:0"},
                                            Pair{"peerGpu", "cuda:1", "cuda:0"},

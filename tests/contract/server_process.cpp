@@ -20,7 +20,7 @@ extern char** environ;
 
 namespace kvferry::contract {
 
-ServerProcess::ServerProcess(const PoolSpec& spec) {
+ServerProcess::ServerProcess(const PoolSpec& spec, Reach reach) : reach_(reach) {
   char pattern[] = "/tmp/kvferry-contract-XXXXXX";
   directory_ = ::mkdtemp(pattern);
   socket_path_ = directory_ + "/s";
@@ -31,15 +31,15 @@ ServerProcess::ServerProcess(const PoolSpec& spec) {
   from_.reset(out[0]);
   UniqueFd child_in(in[0]), child_out(out[1]);
   const CacheShape& s = spec.shape;
-  std::vector<std::string> words{
-      std::filesystem::read_symlink("/proc/self/exe").string(),
-      "--server",
-      socket_path_,
-      spec.kind,
-      std::to_string(spec.blocks),
-      std::to_string(spec.writable),
-      fmt::format("{} {} {} {} {} {}", s.layers, s.kv, s.kv_heads, s.head_dim, s.block_tokens,
-                  static_cast<int>(s.dtype))};
+  std::vector<std::string> words{std::filesystem::read_symlink("/proc/self/exe").string(),
+                                 "--server",
+                                 socket_path_,
+                                 spec.kind,
+                                 std::to_string(spec.blocks),
+                                 std::to_string(spec.writable),
+                                 fmt::format("{} {} {} {} {} {}", s.layers, s.kv, s.kv_heads,
+                                             s.head_dim, s.block_tokens, static_cast<int>(s.dtype)),
+                                 std::to_string(static_cast<int>(reach))};
   std::vector<char*> argv;
   for (auto& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
@@ -52,8 +52,10 @@ ServerProcess::ServerProcess(const PoolSpec& spec) {
   if (rc != 0) throw std::runtime_error("the server process did not start");
   child_in.reset();
   child_out.reset();
-  if (const auto line = read_line(); line != "ready")
+  const auto line = read_line();
+  if (line.rfind("ready ", 0) != 0)
     throw std::runtime_error("the server process said '" + line + "' instead of ready");
+  port_ = line.substr(6);
 }
 
 ServerProcess::~ServerProcess() {
@@ -127,7 +129,7 @@ std::string obey(Node& node, Pool& pool, const std::string& line) {
 }  // namespace
 
 int run_server(int argc, char** argv) {
-  if (argc != 7) return 2;
+  if (argc != 8) return 2;
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   PoolSpec spec;
   spec.kind = argv[3];
@@ -144,10 +146,15 @@ int run_server(int argc, char** argv) {
     Node node;
     node.add(pool);
     ListenOptions listen;
-    listen.tcp = false;
+    const auto reach = static_cast<ServerProcess::Reach>(std::atoi(argv[7]));
+    listen.tcp = reach != ServerProcess::Reach::unix_socket;
+    listen.port = 0;
+    listen.insecure = reach == ServerProcess::Reach::network;
     listen.socket_path = argv[2];
     node.listen(listen);
-    std::cout << "ready" << std::endl;
+    // Without the socket a client can only come over the network.
+    if (reach == ServerProcess::Reach::network) ::unlink(argv[2]);
+    std::cout << "ready " << node.port() << std::endl;
     for (std::string line; std::getline(std::cin, line);)
       std::cout << obey(node, pool, line) << std::endl;
   } catch (const std::exception& error) {

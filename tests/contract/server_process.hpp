@@ -14,12 +14,17 @@ namespace kvferry::contract {
 // MS", "notice" (the text of the next notice).
 class ServerProcess {
  public:
-  explicit ServerProcess(const PoolSpec& spec);
+  // How it can be reached: its Unix socket alone; or over TCP, too, for data; or over the network
+  // alone, as from another host.
+  enum class Reach { unix_socket, data, network };
+  explicit ServerProcess(const PoolSpec& spec, Reach reach = Reach::unix_socket);
   ~ServerProcess();
   ServerProcess(const ServerProcess&) = delete;
   ServerProcess& operator=(const ServerProcess&) = delete;
 
-  std::string address() const { return "unix:" + socket_path_; }
+  std::string address() const {
+    return reach_ == Reach::network ? "127.0.0.1:" + port_ : "unix:" + socket_path_;
+  }
   // One line of answer. Empty when the process is gone.
   std::string ask(const std::string& command);
   void kill_now();
@@ -28,7 +33,8 @@ class ServerProcess {
 
  private:
   std::string read_line();
-  std::string directory_, socket_path_;
+  const Reach reach_;
+  std::string directory_, socket_path_, port_;
   pid_t pid_ = 0;
   UniqueFd to_, from_;
 };

@@ -144,13 +144,25 @@ void DataLink::kick() {
 
 // The transfers take turns, chunk by chunk.
 bool DataLink::take(Stream& stream, OutChunk& chunk, Clock::time_point& when) {
+  std::vector<std::shared_ptr<Outgoing>> over;
+  const bool taken = take_one(stream, chunk, when, over);
+  // One that failed in its turn is told so here, without the lock.
+  for (const auto& outgoing : over) outgoing->stop();
+  return taken;
+}
+
+bool DataLink::take_one(Stream& stream, OutChunk& chunk, Clock::time_point& when,
+                        std::vector<std::shared_ptr<Outgoing>>& over) {
   const std::lock_guard lock(mutex_);
   for (std::size_t left = outbox_.size(); left > 0; --left) {
     auto outgoing = std::move(outbox_.front());
     outbox_.pop_front();
     Clock::time_point at;
     const auto next = outgoing->next(chunk, at);
-    if (next == Outgoing::Next::none) continue;
+    if (next == Outgoing::Next::none) {
+      over.push_back(std::move(outgoing));
+      continue;
+    }
     outbox_.push_back(std::move(outgoing));
     if (next == Outgoing::Next::chunk) return true;
     when = std::min(when, at);

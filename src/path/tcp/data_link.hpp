@@ -18,6 +18,7 @@
 #include "path/tcp/incoming.hpp"
 #include "path/tcp/net_threads.hpp"
 #include "path/tcp/outgoing.hpp"
+#include "path/tcp/staging.hpp"
 #include "path/tcp/stream.hpp"
 #include "wire/messages.hpp"
 
@@ -58,6 +59,7 @@ class DataLink final : public StreamOwner, public std::enable_shared_from_this<D
   using Clock = std::chrono::steady_clock;
   struct Setup {
     std::shared_ptr<NetThreads> threads;
+    std::shared_ptr<StagePools> stages;
     std::weak_ptr<LinkControl> control;
     std::string congestion;            // ours for every stream; empty: what suits
     std::shared_ptr<RateLimit> limit;  // of all that this process sends; may be null
@@ -95,6 +97,7 @@ class DataLink final : public StreamOwner, public std::enable_shared_from_this<D
   // Stops it, and closes a stream that stays in the middle of one of its chunks.
   void stop(const std::shared_ptr<Outgoing>& outgoing) noexcept;
   void say(wire::Message message);
+  StagingOptions staging_options(std::uint32_t max_sms, unsigned streams);
   // Streams look again for what there is to send, and for room.
   void kick();
 
@@ -128,6 +131,8 @@ class DataLink final : public StreamOwner, public std::enable_shared_from_this<D
 
   // False: it is of the past.
   bool enter_epoch(std::uint32_t epoch);
+  bool take_one(Stream& stream, OutChunk& chunk, Clock::time_point& when,
+                std::vector<std::shared_ptr<Outgoing>>& over);
   // Once all its runs are there: the rest is done on a network thread.
   void gathered(std::unique_lock<std::mutex>& lock, std::uint32_t request);
   void lay_out(std::uint32_t request, Served served) noexcept;

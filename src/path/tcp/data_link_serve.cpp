@@ -110,6 +110,17 @@ void DataLink::lay_out(std::uint32_t id, Served served) noexcept {
   }
 }
 
+StagingOptions DataLink::staging_options(std::uint32_t max_sms, unsigned streams) {
+  StagingOptions options;
+  options.pools = setup_.stages;
+  options.max_sms = max_sms;
+  options.streams = streams;
+  options.kick = [weak = weak_from_this()] {
+    if (const auto self = weak.lock()) self->kick();
+  };
+  return options;
+}
+
 std::shared_ptr<Outgoing> DataLink::make_pull(const Served& served,
                                               std::shared_ptr<const PackedRows> rows) {
   const wire::MoveRequest& request = served.request;
@@ -124,14 +135,14 @@ std::shared_ptr<Outgoing> DataLink::make_pull(const Served& served,
   if (request.bytes_per_s != 0)
     setup.limits.push_back(std::make_shared<RateLimit>(request.bytes_per_s));
   setup.on_quiet = [weak = weak_from_this(), id = request.request,
-                    hold = served.hold](bool) mutable {
+                    hold = served.hold](const std::string& error) mutable {
     hold.reset();
-    if (const auto self = weak.lock()) self->forget_served(id);
+    const auto self = weak.lock();
+    if (!self) return;
+    self->forget_served(id);
+    if (!error.empty()) self->refuse(id, ErrorCode::failed, error);
   };
-  StagingOptions options;
-  options.kick = [weak = weak_from_this()] {
-    if (const auto self = weak.lock()) self->kick();
-  };
+  const StagingOptions options = staging_options(0, request.max_streams);
   return make_outgoing(std::move(setup), std::move(rows), served.pool, options);
 }
 
@@ -157,10 +168,7 @@ std::shared_ptr<Incoming> DataLink::make_push(const Served& served,
     }
     self->say(std::move(end));
   };
-  StagingOptions options;
-  options.kick = [weak = weak_from_this()] {
-    if (const auto self = weak.lock()) self->kick();
-  };
+  const StagingOptions options = staging_options(0, request.max_streams);
   return make_incoming(std::move(setup), std::move(rows), served.pool, options);
 }
 

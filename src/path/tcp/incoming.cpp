@@ -30,7 +30,7 @@ void Incoming::check_place(const ChunkHeader& header) const {
 }
 
 bool Incoming::begin(InChunk& chunk) {
-  const std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   const ChunkHeader& header = chunk.header;
   if (stopped_) {
     chunk.of = nullptr;
@@ -38,7 +38,15 @@ bool Incoming::begin(InChunk& chunk) {
   }
   check_place(header);
   std::unique_ptr<Staged> stage;
-  auto place = place_of(header.offset, header.bytes, stage);
+  std::optional<PieceBatch> place;
+  try {
+    place = place_of(header.offset, header.bytes, stage);
+  } catch (const Error& error) {
+    stop_locked(error.code(), error.what());
+    chunk.of = nullptr;
+    settle(lock);
+    return true;
+  }
   if (!place) return false;
   begun_[header.offset / setup_.chunk_bytes] = true;
   chunk.pieces = *place;
@@ -58,15 +66,17 @@ bool Incoming::enter() noexcept {
   return false;
 }
 
-void Incoming::enter_again() noexcept {
-  const std::lock_guard lock(mutex_);
-  ++inside_;
+void Incoming::unloaded(std::uint64_t landed) noexcept {
+  std::unique_lock lock(mutex_);
+  --inside_;
+  landed_ += landed;
+  settle(lock);
 }
 
 void Incoming::leave(std::uint64_t landed) noexcept {
   std::unique_lock lock(mutex_);
   --inside_;
-  landed_ += landed;
+  if (!is_staged()) landed_ += landed;
   settle(lock);
 }
 
@@ -77,6 +87,11 @@ void Incoming::end(InChunk& chunk) noexcept {
         fmt::format("the {} bytes at offset {} arrived damaged: their CRC-32C is {:#010x}, "
                     "the sender's {:#010x}",
                     chunk.header.bytes, chunk.header.offset, chunk.crc32c, chunk.header.crc32c));
+  {
+    std::unique_lock lock(mutex_);
+    if (stopped_) return settle(lock);
+    if (is_staged()) ++inside_;
+  }
   unload(chunk);
   std::unique_lock lock(mutex_);
   ++ended_;

@@ -70,9 +70,11 @@ class Incoming : public std::enable_shared_from_this<Incoming> {
   // Under the lock.
   virtual std::optional<PieceBatch> place_of(std::uint64_t offset, std::uint32_t bytes,
                                              std::unique_ptr<Staged>& stage) = 0;
-  // A stage is full. Where that is not yet the pool, counts itself inside until it is.
+  // Bytes come into a stage first, and are in the pool once that is unloaded.
+  virtual bool is_staged() const noexcept { return false; }
+  // Not under the lock. A stage is full: unloaded() must follow, from any thread.
   virtual void unload(InChunk&) noexcept {}
-  void enter_again() noexcept;
+  void unloaded(std::uint64_t landed) noexcept;
 
  private:
   void settle(std::unique_lock<std::mutex>& lock) noexcept;

@@ -7,21 +7,26 @@
 namespace kvferry::path::tcp {
 
 Outgoing::Next Outgoing::next(OutChunk& chunk, Clock::time_point& when) {
-  const std::lock_guard lock(mutex_);
-  if (over()) return Next::none;
+  std::unique_lock lock(mutex_);
   when = Clock::time_point::max();
-  if (setup_.max_streams != 0 && under_way_ >= setup_.max_streams) return Next::later;
+  if (over()) return Next::none;
+  if (setup_.max_streams != 0 && on_streams_ >= setup_.max_streams) return Next::later;
+  const bool ready = is_ready();
   const auto bytes = static_cast<std::uint32_t>(
       std::min<std::uint64_t>(setup_.chunk_bytes, setup_.bytes - next_offset_));
   const auto now = Clock::now();
   for (const auto& limit : setup_.limits) {
-    if (!limit) continue;
+    if (!limit || !ready) continue;
     when = limit->ask(bytes, now);
     if (when > now) return Next::later;
   }
   when = Clock::time_point::max();
   std::unique_ptr<Staged> stage;
-  auto pieces = pieces_of(next_offset_, bytes, stage);
+  auto pieces = ready ? pieces_of(next_offset_, bytes, stage) : std::nullopt;
+  if (stopped_) {
+    // It failed just now. Told on another thread: this one holds its link's lock.
+    return Next::none;
+  }
   if (!pieces) return Next::later;
   chunk.of = shared_from_this();
   chunk.offset = next_offset_;
@@ -30,6 +35,7 @@ Outgoing::Next Outgoing::next(OutChunk& chunk, Clock::time_point& when) {
   chunk.stage = std::move(stage);
   next_offset_ += bytes;
   ++under_way_;
+  ++on_streams_;
   return Next::chunk;
 }
 
@@ -37,14 +43,28 @@ void Outgoing::finished(OutChunk& chunk, bool sent) noexcept {
   chunk.stage.reset();
   std::unique_lock lock(mutex_);
   --under_way_;
+  --on_streams_;
   if (sent) sent_ += chunk.bytes;
-  if (!sent) stopped_ = true;
+  if (!sent) stop_within({});
   settle(lock);
 }
 
 void Outgoing::stop() noexcept {
   std::unique_lock lock(mutex_);
+  stop_within({});
+  settle(lock);
+}
+
+void Outgoing::stop_within(std::string error) noexcept {
+  if (stopped_ || told_) return;
   stopped_ = true;
+  error_ = std::move(error);
+  forget_ahead();
+}
+
+void Outgoing::end_ahead() noexcept {
+  std::unique_lock lock(mutex_);
+  --under_way_;
   settle(lock);
 }
 
@@ -61,9 +81,9 @@ std::uint64_t Outgoing::bytes_sent() const noexcept {
 void Outgoing::settle(std::unique_lock<std::mutex>& lock) noexcept {
   if (told_ || under_way_ > 0 || !over()) return;
   told_ = true;
-  const bool all = sent_ == setup_.bytes;
+  const std::string error = error_;
   lock.unlock();
-  if (setup_.on_quiet) setup_.on_quiet(all);
+  if (setup_.on_quiet) setup_.on_quiet(error);
 }
 
 std::uint32_t checksum_of(PieceBatch pieces) noexcept {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "path/tcp/chunk.hpp"
@@ -46,8 +47,8 @@ class Outgoing : public std::enable_shared_from_this<Outgoing> {
     bool checked = false;
     std::uint32_t max_streams = 0;                   // at once; 0: all
     std::vector<std::shared_ptr<RateLimit>> limits;  // may hold null
-    // Called once, from any thread, when it is quiet: whether every byte was handed to a socket.
-    std::function<void(bool all_sent)> on_quiet;
+    // Called once, from any thread, when it is quiet: why it stopped by itself, where it did.
+    std::function<void(const std::string& error)> on_quiet;
   };
   explicit Outgoing(Setup setup) : setup_(std::move(setup)) {}
   virtual ~Outgoing() = default;
@@ -70,7 +71,16 @@ class Outgoing : public std::enable_shared_from_this<Outgoing> {
   std::uint64_t bytes_sent() const noexcept;
 
  protected:
-  // Under the lock. The bytes of a chunk, or nothing while they are not to be had yet.
+  // All of these under the lock. Whether the next chunk's bytes are to be had now.
+  virtual bool is_ready() { return true; }
+  // It was stopped: chunks that were made ready will not be asked for.
+  virtual void forget_ahead() noexcept {}
+  // A chunk is being made ready, which reads the pool; and it is, which is told without the lock.
+  void begin_ahead() noexcept { ++under_way_; }
+  void end_ahead_within() noexcept { --under_way_; }
+  void end_ahead() noexcept;
+  void stop_within(std::string error) noexcept;
+  // The bytes of a chunk, or nothing while they are not to be had yet.
   virtual std::optional<PieceBatch> pieces_of(std::uint64_t offset, std::uint32_t bytes,
                                               std::unique_ptr<Staged>& stage) = 0;
 
@@ -83,6 +93,8 @@ class Outgoing : public std::enable_shared_from_this<Outgoing> {
   std::uint64_t next_offset_ = 0;
   std::uint64_t sent_ = 0;
   std::uint32_t under_way_ = 0;
+  std::uint32_t on_streams_ = 0;
+  std::string error_;
   bool stopped_ = false;
   bool told_ = false;
 };

@@ -3,6 +3,12 @@
 
 namespace kvferry::path::tcp {
 
+class StagePools {};
+
+std::shared_ptr<StagePools> make_stage_pools(std::shared_ptr<NetThreads>) {
+  return std::make_shared<StagePools>();
+}
+
 std::shared_ptr<Outgoing> make_outgoing(Outgoing::Setup setup,
                                         std::shared_ptr<const PackedRows> rows,
                                         const std::shared_ptr<detail::PoolImpl>& pool,

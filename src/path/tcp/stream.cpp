@@ -153,8 +153,9 @@ void Stream::pump_receive() {
 // False: it waits for room.
 bool Stream::begin_receive() {
   in_.header = parse_chunk(in_header_);
-  in_.of = owner_->incoming_for(in_.header);
-  if (in_.of && !in_.of->begin(in_)) {
+  const auto incoming = owner_->incoming_for(in_.header);
+  in_.of = incoming;
+  if (incoming && !incoming->begin(in_)) {
     in_.of = nullptr;
     no_room_ = true;
     return false;

@@ -65,9 +65,7 @@ void TcpJob::make_pull(const LaidOut& laid_out, std::uint32_t chunk_bytes) {
   in.on_over = [self = shared_from_this()](const Incoming::Outcome& outcome) mutable {
     std::exchange(self, nullptr)->pull_over(outcome);
   };
-  StagingOptions staging{setup_.options.max_sms, [link = std::weak_ptr(setup_.link)] {
-                           if (const auto alive = link.lock()) alive->kick();
-                         }};
+  const auto staging = setup_.link->staging_options(setup_.options.max_sms, setup_.options.streams);
   incoming_ = make_incoming(std::move(in), laid_out.rows, setup_.local, staging);
 }
 
@@ -81,12 +79,10 @@ void TcpJob::make_push(const LaidOut& laid_out, std::uint32_t chunk_bytes) {
   out.limits = {setup_.link->setup().limit};
   if (setup_.options.bytes_per_s != 0)
     out.limits.push_back(std::make_shared<RateLimit>(setup_.options.bytes_per_s));
-  out.on_quiet = [self = shared_from_this()](bool) mutable {
-    std::exchange(self, nullptr)->push_quiet();
+  out.on_quiet = [self = shared_from_this()](const std::string& error) mutable {
+    std::exchange(self, nullptr)->push_quiet(error);
   };
-  StagingOptions staging{setup_.options.max_sms, [link = std::weak_ptr(setup_.link)] {
-                           if (const auto alive = link.lock()) alive->kick();
-                         }};
+  const auto staging = setup_.link->staging_options(setup_.options.max_sms, setup_.options.streams);
   outgoing_ = make_outgoing(std::move(out), laid_out.rows, setup_.local, staging);
 }
 
@@ -149,10 +145,16 @@ void TcpJob::ready() noexcept {
   setup_.link->send(outgoing_);
 }
 
-void TcpJob::push_quiet() noexcept {
+void TcpJob::push_quiet(const std::string& error) noexcept {
   std::unique_lock lock(mutex_);
   sent_quiet_ = true;
-  settle_push(lock);
+  if (answer_) return settle_push(lock);
+  if (error.empty() || aborted_ || result_) return;
+  // It failed here: the owner is to stop, and to say so.
+  failed_here_ = error;
+  lock.unlock();
+  setup_.link->say(wire::MoveCancel{request_});
+  wait_for_answer();
 }
 
 void TcpJob::answer_push(JobResult result) noexcept {
@@ -161,6 +163,10 @@ void TcpJob::answer_push(JobResult result) noexcept {
     if (answer_ || result_) return;
     result.aborted = aborted_ && !result.moved_all;
     if (result.aborted) result.error.clear();
+    if (!failed_here_.empty() && !result.moved_all) {
+      result.code = ErrorCode::failed;
+      result.error = failed_here_;
+    }
     answer_ = std::move(result);
     if (sent_quiet_) return settle_push(lock);
   }

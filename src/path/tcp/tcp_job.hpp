@@ -55,7 +55,7 @@ class TcpJob final : public Job, public Requester, public std::enable_shared_fro
   void make_push(const LaidOut& laid_out, std::uint32_t chunk_bytes);
   void ask(const LaidOut& laid_out, std::uint32_t chunk_bytes);
   void pull_over(const Incoming::Outcome& outcome) noexcept;
-  void push_quiet() noexcept;
+  void push_quiet(const std::string& error) noexcept;
   // Nothing of ours reads the pool any more, and the owner's answer is `answer`.
   void settle_push(std::unique_lock<std::mutex>& lock) noexcept;
   void answer_push(JobResult result) noexcept;
@@ -74,6 +74,7 @@ class TcpJob final : public Job, public Requester, public std::enable_shared_fro
   std::mutex mutex_;
   std::condition_variable over_;
   bool aborted_ = false;
+  std::string failed_here_;
   bool sending_ = false;             // the push was let go
   bool sent_quiet_ = false;          // the push reads our pool no more
   std::optional<JobResult> answer_;  // of a push: what its owner said, or what stands for it

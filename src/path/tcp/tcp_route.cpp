@@ -45,7 +45,8 @@ TcpRoute::TcpRoute(std::shared_ptr<detail::PoolImpl> local, RemoteEnd remote)
       remote_(std::move(remote)),
       local_map_(local_->block_map()),
       remote_map_(map_of(remote_, local_map_.parts)) {
-  remote_.data->ensure_streams(kDefaultStreams, Clock::now() + kOpenTime);
+  // One shows that streams can be had; a transfer opens as many as it wants.
+  remote_.data->ensure_streams(1, Clock::now() + kOpenTime);
 }
 
 void TcpRoute::check(const JobOptions& options) const {

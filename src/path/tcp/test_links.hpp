@@ -50,6 +50,7 @@ class Links {
       controls_[side] = control;
       DataLink::Setup setup;
       setup.threads = threads_;
+      setup.stages = stages_;
       setup.control = control;
       links_[side] = std::make_shared<DataLink>(std::move(setup));
     }
@@ -139,6 +140,7 @@ class Links {
   std::atomic<bool> muted_{false};
   std::atomic<unsigned> left_{0};
   std::shared_ptr<NetThreads> threads_;
+  std::shared_ptr<StagePools> stages_ = make_stage_pools(threads_);
   std::shared_ptr<Control> controls_[2];
   std::shared_ptr<DataLink> links_[2];
   std::thread thread_;
