@@ -39,8 +39,8 @@ NodeImpl::NodeImpl(NodeOptions options)
     : options_(std::move(options)),
       paths_(path::make_paths(options_.copy_threads, options_.copy_costs)),
       net_threads_(std::make_shared<path::tcp::NetThreads>(options_.network.threads)),
-      ucx_(path::ucx::make_engine(options_.ucx)),
       stages_(path::tcp::make_stage_pools(net_threads_)),
+      ucx_(path::ucx::make_engine(options_.ucx)),
       io_(std::make_unique<asio::io_context>(1)),
       ended_(std::make_shared<EndedTransfers>(*io_)) {
   if (!options_.name.empty() && !wire::is_name(options_.name))

@@ -37,8 +37,10 @@ TEST(Pieces, MergesNeighboursOfDenseRunsOnly) {
 }
 
 TEST(Pieces, LongOnesAreCut) {
-  const auto source = map_at(0x10000000, 1, Pieces::kMaxBytes * 2 + 5, Pieces::kMaxBytes * 2 + 5, 3);
-  const auto target = map_at(0x90000000, 1, Pieces::kMaxBytes * 2 + 5, Pieces::kMaxBytes * 2 + 5, 3);
+  const auto source =
+      map_at(0x10000000, 1, Pieces::kMaxBytes * 2 + 5, Pieces::kMaxBytes * 2 + 5, 3);
+  const auto target =
+      map_at(0x90000000, 1, Pieces::kMaxBytes * 2 + 5, Pieces::kMaxBytes * 2 + 5, 3);
   const std::uint32_t ids[] = {1, 2};
   const auto pieces = all(Pieces(plan::make_plan(source, target, ids, ids, {})));
   ASSERT_EQ(pieces.size(), 5u);
@@ -55,10 +57,13 @@ TEST(Pieces, OfNothingThereAreNone) {
 // Whatever the plan, copying its pieces does what the plan says.
 TEST(Pieces, MoveWhatThePlanSays) {
   std::mt19937 random(5);
-  const auto below = [&](std::uint32_t bound) { return static_cast<std::uint32_t>(random() % bound); };
+  const auto below = [&](std::uint32_t bound) {
+    return static_cast<std::uint32_t>(random() % bound);
+  };
   for (int round = 0; round < 200; ++round) {
     const std::uint32_t planes = 1 + below(3), blocks = 1 + below(20), row = 1 + below(50);
-    const std::uint64_t here = row + (below(2) ? below(9) : 0), there = row + (below(2) ? below(9) : 0);
+    const std::uint64_t here = row + (below(2) ? below(9) : 0),
+                        there = row + (below(2) ? below(9) : 0);
     std::vector<std::uint8_t> source(planes * blocks * here), target(planes * blocks * there);
     for (auto& byte : source) byte = static_cast<std::uint8_t>(random());
     const auto expected_from = [&](std::uint32_t p, std::uint32_t b) {

@@ -8,8 +8,8 @@ namespace kvferry::path::ucx {
 
 // One way that UCX takes to a peer: a transport on a device.
 struct Lane {
-  std::string transport;  // "rc_mlx5", "tcp"
-  std::string device;     // "mlx5_0:1", "eth0"
+  std::string transport;   // "rc_mlx5", "tcp"
+  std::string device;      // "mlx5_0:1", "eth0"
   bool one_sided = false;  // gets and puts go over it as they are
   friend bool operator==(const Lane&, const Lane&) = default;
 };

@@ -19,7 +19,8 @@ constexpr std::string_view kTcp = R"(#
 #
 )";
 // Made after the same lines of its source; no such card is at hand.
-constexpr std::string_view kRc = R"(#                 lane[0]:  4:rc_mlx5/mlx5_0:1.0 md[3]  -> md[3]/ib/sysdev[0] rma#0 am am_bw#0
+constexpr std::string_view kRc =
+    R"(#                 lane[0]:  4:rc_mlx5/mlx5_0:1.0 md[3]  -> md[3]/ib/sysdev[0] rma#0 am am_bw#0
 #                 lane[1]:  9:rc_mlx5/mlx5_1:1.0 md[4]  -> md[4]/ib/sysdev[1] rma_bw#1
 #                 lane[2]:  6:ud_mlx5/mlx5_0:1.0 md[3]  -> md[3]/ib/sysdev[0] wireup
 )";
@@ -33,9 +34,9 @@ TEST(Transports, TcpIsSoftware) {
 
 TEST(Transports, ReliableConnectionsAreRdma) {
   const auto lanes = parse_lanes(kRc);
-  EXPECT_THAT(lanes, ElementsAre(Lane{"rc_mlx5", "mlx5_0:1", true},
-                                 Lane{"rc_mlx5", "mlx5_1:1", false},
-                                 Lane{"ud_mlx5", "mlx5_0:1", false}));
+  EXPECT_THAT(lanes,
+              ElementsAre(Lane{"rc_mlx5", "mlx5_0:1", true}, Lane{"rc_mlx5", "mlx5_1:1", false},
+                          Lane{"ud_mlx5", "mlx5_0:1", false}));
   EXPECT_TRUE(carriage_of(lanes).rdma);
   EXPECT_EQ(carriage_of(lanes).text, "rc_mlx5/mlx5_0:1");
 }
