@@ -1,27 +1,37 @@
-// path/tcp without nodes: two links in one process over loopback, against threads that send and
-// receive one contiguous buffer with plain calls. For the engine's own choices: chunk sizes, pieces
-// a call, turns. `bench_tcp_engine [MiB] [streams] [rounds] [congestion]`
+// path/tcp without nodes: two links in one process over loopback, and in turn, in the same run,
+// threads that send and receive one contiguous buffer of as many bytes with plain calls over as
+// many connections with the same congestion control. The ratios are paired: a busy machine slows
+// both.
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cstdlib>
 #include <numeric>
 #include <random>
 #include <thread>
 #include <vector>
 
 #include "path/tcp/test_links.hpp"
+#include "stats/stats.hpp"
 
 namespace {
 
 using namespace kvferry;
 using Clock = std::chrono::steady_clock;
 
+struct Options {
+  std::uint32_t blocks = 64;
+  unsigned streams = 1, threads = 0;
+  int rounds = 15;
+  std::string from = "host", to = "host", congestion;
+  bool push = false, contiguous = false, checksum = false;
+};
+
 double seconds_since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
 }
 
-// Contiguous, blocking, a thread each side and stream.
+// Contiguous, blocking, a thread for each side of each stream.
 class Plain {
  public:
   Plain(std::size_t bytes, unsigned streams, const std::string& congestion)
@@ -38,75 +48,117 @@ class Plain {
     const std::size_t each = from_.size() / streams_;
     std::vector<std::thread> threads;
     for (unsigned i = 0; i < streams_; ++i) {
-      threads.emplace_back([&, i] {
-        for (std::size_t at = 0; at < each;)
-          at += static_cast<std::size_t>(::send(sockets_[i].second.get(), &from_[i * each + at],
-                                                std::min<std::size_t>(each - at, 1 << 20), 0));
-      });
-      threads.emplace_back([&, i] {
-        for (std::size_t at = 0; at < each;)
-          at += static_cast<std::size_t>(::recv(sockets_[i].first.get(), &to_[i * each + at],
-                                                std::min<std::size_t>(each - at, 1 << 20), 0));
-      });
+      threads.emplace_back([this, i, each] { send_all(i, each); });
+      threads.emplace_back([this, i, each] { receive_all(i, each); });
     }
     for (auto& thread : threads) thread.join();
     return seconds_since(begin);
   }
 
  private:
+  static constexpr std::size_t kCall = 1 << 20;
+  void send_all(unsigned i, std::size_t each) {
+    for (std::size_t at = 0; at < each;) {
+      const auto n =
+          ::send(sockets_[i].second.get(), &from_[i * each + at], std::min(each - at, kCall), 0);
+      if (n <= 0) throw std::runtime_error("send failed");
+      at += static_cast<std::size_t>(n);
+    }
+  }
+  void receive_all(unsigned i, std::size_t each) {
+    for (std::size_t at = 0; at < each;) {
+      const auto n =
+          ::recv(sockets_[i].first.get(), &to_[i * each + at], std::min(each - at, kCall), 0);
+      if (n <= 0) throw std::runtime_error("recv failed");
+      at += static_cast<std::size_t>(n);
+    }
+  }
   std::vector<std::byte> from_, to_;
   unsigned streams_;
   std::vector<std::pair<UniqueFd, UniqueFd>> sockets_;
 };
 
-double median(std::vector<double> v) {
-  std::sort(v.begin(), v.end());
-  return v[v.size() / 2];
+Device device_of(const std::string& name) {
+  return name == "host" ? Device::host() : Device::cuda(std::stoi(name.substr(5)));
+}
+
+std::vector<std::uint32_t> ids(std::uint32_t pool, std::uint32_t count, unsigned seed,
+                               bool contiguous) {
+  std::vector<std::uint32_t> list(pool);
+  std::iota(list.begin(), list.end(), 0u);
+  if (!contiguous) std::shuffle(list.begin(), list.end(), std::mt19937(seed));
+  list.resize(count);
+  return list;
+}
+
+void run(const Options& o) {
+  const CacheShape shape{.layers = 40, .kv = 2, .kv_heads = 8, .head_dim = 128};
+  const std::uint32_t pool_blocks = std::max(2 * o.blocks, 2u);
+  const Pool there = Pool::allocate(device_of(o.from), shape, pool_blocks, {.writable = true});
+  const Pool here = Pool::allocate(device_of(o.to), shape, pool_blocks, {.writable = true});
+  // The requester's pool is the target of a pull and the source of a push.
+  const Pool& local = o.push ? there : here;
+  const Pool& remote = o.push ? here : there;
+  path::tcp::test::Links links{remote.state(), o.threads != 0 ? o.threads : 2 * o.streams};
+  path::tcp::TcpRoute route{local.state(), links.remote()};
+  const auto from = ids(pool_blocks, o.blocks, 1, o.contiguous);
+  const auto to = ids(pool_blocks, o.blocks, 2, o.contiguous);
+  path::JobOptions options;
+  options.direction = o.push ? Direction::push : Direction::pull;
+  options.streams = o.streams;
+  options.checksum = o.checksum;
+  const double bytes = double(o.blocks) * shape.layers * double(shape.block_bytes());
+  Plain plain(static_cast<std::size_t>(bytes), o.streams, o.congestion);
+  std::vector<double> ours, theirs;
+  std::string method;
+  for (int i = 0; i < o.rounds + 2; ++i) {
+    const double p = plain.run();
+    const auto begin = Clock::now();
+    const auto& source = o.push ? route.local() : route.remote();
+    const auto& target = o.push ? route.remote() : route.local();
+    auto plan = plan::make_plan(source, target, from, to, {});
+    const auto job = route.start(plan, options, nullptr);
+    job->wait_until(Clock::now() + std::chrono::seconds(60));
+    const double s = seconds_since(begin);
+    const auto result = job->poll();
+    if (!result || !result->moved_all)
+      throw std::runtime_error(result ? result->error : "it took more than a minute");
+    method = job->method();
+    if (i < 2) continue;  // connections, page tables, congestion windows
+    ours.push_back(s);
+    theirs.push_back(p);
+  }
+  const auto ratio = stats::paired_ratio(ours, theirs);
+  const auto us = stats::summarize(ours), plain_us = stats::summarize(theirs);
+  fmt::print(
+      "{} {} {} -> {}, {} blocks of 64 KiB x 40 layers, {}: {:.2f} GB/s, p50 {:.0f} us, "
+      "p99 {:.0f} us; plain {:.2f} GB/s; ratio {:.3f} [{:.3f}, {:.3f}]\n",
+      o.push ? "push" : "pull", o.contiguous ? "contiguous" : "scattered", o.from, o.to, o.blocks,
+      method, bytes / us.median / 1e9, us.median * 1e6, us.p99 * 1e6, bytes / plain_us.median / 1e9,
+      ratio.median, ratio.ci.low, ratio.ci.high);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::size_t mib = argc > 1 ? std::strtoul(argv[1], nullptr, 10) : 160;
-  const auto streams = static_cast<unsigned>(argc > 2 ? std::atoi(argv[2]) : 1);
-  const int rounds = argc > 3 ? std::atoi(argv[3]) : 11;
-  const bool checksum = argc > 4 && std::string(argv[4]) == "crc";
-  const CacheShape shape{.layers = 40, .kv = 2, .kv_heads = 8, .head_dim = 128};
-  const auto blocks =
-      std::max<std::uint32_t>(static_cast<std::uint32_t>((mib << 20) / (40 * 65536) * 2), 2);
-  const Pool local = Pool::allocate(Device::host(), shape, blocks, {.writable = true});
-  const Pool remote = Pool::allocate(Device::host(), shape, blocks, {.writable = true});
-  path::tcp::test::Links links{remote.state(), 2};
-  path::tcp::TcpRoute route{local.state(), links.remote()};
-  std::vector<std::uint32_t> from(blocks), to(blocks);
-  std::iota(from.begin(), from.end(), 0u);
-  to = from;
-  std::shuffle(from.begin(), from.end(), std::mt19937(1));
-  std::shuffle(to.begin(), to.end(), std::mt19937(2));
-  from.resize(std::max(blocks / 2, 1u));
-  to.resize(from.size());
-  path::JobOptions options;
-  options.streams = streams;
-  options.checksum = checksum;
-  Plain plain(from.size() * 40 * 65536, streams, "");
-  std::vector<double> ours, theirs, ratios;
-  std::string method;
-  for (int i = 0; i < rounds + 2; ++i) {
-    const double p = plain.run();
-    const auto begin = Clock::now();
-    auto plan = plan::make_plan(route.remote(), route.local(), from, to, {});
-    const auto job = route.start(plan, options, nullptr);
-    job->wait_until(Clock::now() + std::chrono::seconds(60));
-    const double s = seconds_since(begin);
-    if (!job->poll() || !job->poll()->moved_all) return std::puts("it failed"), 1;
-    method = job->method();
-    if (i < 2) continue;
-    ours.push_back(s);
-    theirs.push_back(p);
-    ratios.push_back(p / s);
+  Options o;
+  CLI::App app{"path tcp against plain sockets, over loopback in one process"};
+  app.add_option("--blocks", o.blocks, "of 64 KiB in each of 40 layers (64: 160 MiB)");
+  app.add_option("--streams", o.streams);
+  app.add_option("--threads", o.threads, "network threads; 0: two for each stream");
+  app.add_option("--rounds", o.rounds);
+  app.add_option("--from", o.from, "host or cuda:N");
+  app.add_option("--to", o.to, "host or cuda:N");
+  app.add_option("--congestion", o.congestion,
+                 "of the plain sockets; ours take what suits loopback");
+  app.add_flag("--push", o.push);
+  app.add_flag("--contiguous", o.contiguous);
+  app.add_flag("--checksum", o.checksum);
+  CLI11_PARSE(app, argc, argv);
+  try {
+    run(o);
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "{}\n", error.what());
+    return 1;
   }
-  const double bytes = static_cast<double>(from.size()) * 40 * 65536;
-  fmt::print("{} blocks, {}: ours {:.2f} GB/s ({:.0f} us), plain {:.2f} GB/s, ratio {:.3f}\n",
-             from.size(), method, bytes / median(ours) / 1e9, median(ours) * 1e6,
-             bytes / median(theirs) / 1e9, median(ratios));
 }

@@ -175,6 +175,7 @@ class PeerImpl final : public TransferImpl::Owner, public std::enable_shared_fro
   // As say(), but long lists wait until the channel has room, and what comes later waits for them.
   void say_in_turn(wire::Message message);
   void say_backlog();
+  void hear_first(std::function<void()> then);
   // For our requests, or for the peer's.
   void open_streams(unsigned count, std::uint32_t epoch, bool for_peer);
   asio::awaitable<void> dial_streams(unsigned count, std::uint32_t epoch, bool for_peer);

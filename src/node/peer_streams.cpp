@@ -1,6 +1,7 @@
 // What a peer's data streams need of its control connection: doors, who dials, and the messages of
 // requests.
 #include <fmt/format.h>
+#include <sys/ioctl.h>
 
 #include <asio/co_spawn.hpp>
 #include <asio/detached.hpp>
@@ -42,6 +43,11 @@ class PeerImpl::StreamControl final : public path::tcp::LinkControl {
   void open_streams(unsigned count, std::uint32_t epoch) override {
     with_peer([count, epoch](const std::shared_ptr<PeerImpl>& peer) {
       peer->open_streams(count, epoch, false);
+    });
+  }
+  void hear_first(std::function<void()> then) override {
+    with_peer([then = std::move(then)](const std::shared_ptr<PeerImpl>& peer) mutable {
+      peer->hear_first(std::move(then));
     });
   }
   std::string why_no_streams() const override {
@@ -106,6 +112,16 @@ void PeerImpl::say_backlog() {
   if (backlog_.empty()) return;
   auto timer = std::make_shared<asio::steady_timer>(channel_->executor(), kPause);
   timer->async_wait([self = shared_from_this(), timer](std::error_code) { self->say_backlog(); });
+}
+
+// Bytes that the socket still holds are read, and handled, by serve().
+void PeerImpl::hear_first(std::function<void()> then) {
+  if (!channel_) return;  // all is being closed
+  int unread = 0;
+  if (::ioctl(channel_->native_handle(), FIONREAD, &unread) == 0 && unread == 0) return then();
+  auto timer = std::make_shared<asio::steady_timer>(channel_->executor(), kPause);
+  timer->async_wait([self = shared_from_this(), timer, then = std::move(then)](
+                        std::error_code) mutable { self->hear_first(std::move(then)); });
 }
 
 // ---- opening ----

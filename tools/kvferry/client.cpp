@@ -98,6 +98,7 @@ ConnectedClient connect_client(const PoolCommandOptions& options, const ClientPl
   NodeOptions node_options;
   node_options.name = plan.name;
   node_options.log = context.log;
+  node_options.network = network_of(options.network, false);
   node_options.credentials = options.credentials.files;
   auto node = std::make_unique<Node>(node_options);
   node->add(pool);

@@ -104,6 +104,7 @@ MoveRequest check_request(const MoveOptions& options, Direction direction) {
   transfer.copy = parse_copy(options.copy);
   transfer.max_sms = options.sms;
   transfer.remote_pool = kPoolName;
+  apply(options.network, transfer);
   if (!options.deadline.empty()) {
     transfer.deadline =
         naming_option("--deadline", [&] { return parse_duration(options.deadline); });

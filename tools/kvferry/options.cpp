@@ -104,6 +104,7 @@ void add_serve(CLI::App& root, ServeOptions& o) {
       ->default_str("ones")
       ->group(kPool);
   app.add_flag("--writable", o.writable, "let clients push into the pool")->group(kPool);
+  add_serve_network(app, o.network);
   add_output(app, o.debug, nullptr);
   constexpr const char* kUnused = "Accepted, so that the flags of pull fit here too, and not used";
   number(app, "--input-tokens", o.unused_input_tokens, {1, kMaxTokens}, "see pull")->group(kUnused);
@@ -139,7 +140,7 @@ void add_what(CLI::App& app, MoveOptions& o, bool pull) {
 }
 
 void add_how(CLI::App& app, MoveOptions& o) {
-  choice(app, "--path", o.path, "auto|cuda_ipc|host_shm",
+  choice(app, "--path", o.path, "auto|cuda_ipc|host_shm|tcp",
          "how bytes travel; auto: the best that works (kvferry explain shows why)")
       ->default_str("auto")
       ->group(kHow);
@@ -162,6 +163,7 @@ void add_how(CLI::App& app, MoveOptions& o) {
       ->default_str("none")
       ->group(kHow);
   app.add_flag("--no-verify", o.no_verify, "do not check the bytes afterwards")->group(kHow);
+  add_move_network(app, o.network);
 }
 
 void add_move(CLI::App& root, MoveOptions& o, bool pull) {

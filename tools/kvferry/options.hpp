@@ -9,6 +9,7 @@
 #include "credential_options.hpp"
 #include "doctor/command.hpp"
 #include "keygen/command.hpp"
+#include "network_options.hpp"
 #include "plan/command.hpp"
 
 namespace CLI {
@@ -38,6 +39,7 @@ struct PoolCommandOptions {
   CredentialOptions credentials;
   GeometryOptions geometry;
   std::string device = "auto";
+  NetworkCommandOptions network;
   bool debug = false;
 };
 

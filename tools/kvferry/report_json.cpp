@@ -43,6 +43,10 @@ Json options_json(const RunReport& report) {
   json["allow_slow"] = m.allow_slow;
   json["copy"] = m.copy;
   json["sms"] = m.sms;
+  json["streams"] = m.network.streams;
+  json["congestion"] = text_or_null(m.network.congestion);
+  json["checksum"] = m.network.checksum;
+  json["rate"] = text_or_null(m.network.rate);
   json["deadline"] = text_or_null(m.deadline);
   json["verify"] = !m.no_verify;
   return json;

@@ -105,7 +105,7 @@ class GpuIncoming final : public Incoming {
     return pieces;
   }
   void unload(InChunk& chunk) noexcept override {
-    const std::shared_ptr<Stage> stage(static_cast<Stage*>(chunk.stage.release()));
+    std::shared_ptr<Stage> stage(static_cast<Stage*>(chunk.stage.release()));
     const std::uint64_t bytes = chunk.header.bytes;
     try {
       stage->copy(*rows_, chunk.header.offset, bytes, false, options_.max_sms,

@@ -33,6 +33,8 @@ class LinkControl {
   // Begins to open so many more data streams for our requests: each ends in DataLink::adopt(), and
   // all together in streams_opened() or streams_refused(). Any thread.
   virtual void open_streams(unsigned count, std::uint32_t epoch) = 0;
+  // Calls back once everything has been handled that the peer had said by now. Any thread.
+  virtual void hear_first(std::function<void()> then) = 0;
   // Why there can be no data streams with this peer; empty: there can.
   virtual std::string why_no_streams() const = 0;
 };

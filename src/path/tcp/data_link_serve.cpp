@@ -155,6 +155,9 @@ std::shared_ptr<Incoming> DataLink::make_push(const Served& served,
   setup.checked = request.checked;
   if (request.time_left_us != 0)
     setup.deadline = served.asked + std::chrono::microseconds(request.time_left_us);
+  setup.hear_first = [control = setup_.control](std::function<void()> then) {
+    if (const auto alive = control.lock()) alive->hear_first(std::move(then));
+  };
   setup.on_over = [weak = weak_from_this(), id = request.request,
                    hold = served.hold](const Incoming::Outcome& outcome) mutable {
     hold.reset();

@@ -5,6 +5,12 @@
 #include <algorithm>
 
 namespace kvferry::path::tcp {
+namespace {
+
+// A network that moves at all brings something sooner; and if not, asking costs little.
+constexpr auto kPause = std::chrono::milliseconds(100);
+
+}  // namespace
 
 Incoming::Incoming(Setup setup)
     : setup_(std::move(setup)),
@@ -54,16 +60,29 @@ bool Incoming::begin(InChunk& chunk) {
   return true;
 }
 
-bool Incoming::enter() noexcept {
+Incoming::Enter Incoming::enter(const std::function<void()>& again) noexcept {
   std::unique_lock lock(mutex_);
-  if (!stopped_ && setup_.deadline && Clock::now() >= *setup_.deadline)
+  const auto now = Clock::now();
+  if (!stopped_ && setup_.deadline && now >= *setup_.deadline)
     stop_locked(ErrorCode::deadline, "the deadline passed while blocks were moving");
-  if (!stopped_) {
-    ++inside_;
-    return true;
+  if (stopped_) {
+    settle(lock);
+    return Enter::drop;
   }
-  settle(lock);
-  return false;
+  if (setup_.hear_first && now - last_entered_ > kPause) {
+    lock.unlock();
+    setup_.hear_first([self = shared_from_this(), again] {
+      {
+        const std::lock_guard heard(self->mutex_);
+        self->last_entered_ = Clock::now();
+      }
+      again();
+    });
+    return Enter::wait;
+  }
+  last_entered_ = now;
+  ++inside_;
+  return Enter::write;
 }
 
 void Incoming::unloaded(std::uint64_t landed) noexcept {

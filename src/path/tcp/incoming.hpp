@@ -47,6 +47,10 @@ class Incoming : public std::enable_shared_from_this<Incoming> {
     std::uint32_t chunk_bytes = 0;
     bool checked = false;
     std::optional<Clock::time_point> deadline;  // nothing is written later
+    // After a pause, in which this process may have been stopped and told to stop this transfer,
+    // nothing is written before this has called back: by then all that was said has been heard.
+    // May be empty.
+    std::function<void(std::function<void()>)> hear_first;
     std::function<void(const Outcome&)> on_over;
   };
   explicit Incoming(Setup setup);
@@ -58,8 +62,13 @@ class Incoming : public std::enable_shared_from_this<Incoming> {
   // stages are all in use); try again when told. Throws: Error{failed} for a chunk that this
   // transfer does not have, or has had.
   bool begin(InChunk& chunk);
-  // Whether its bytes may be written now. If so, leave() must follow at once.
-  bool enter() noexcept;
+  enum class Enter {
+    write,  // leave() must follow at once
+    drop,   // they go nowhere
+    wait    // not now: `again` is called
+  };
+  // What to do with bytes that have come.
+  Enter enter(const std::function<void()>& again) noexcept;
   void leave(std::uint64_t landed) noexcept;
   // All of its bytes have come.
   void end(InChunk& chunk) noexcept;
@@ -88,6 +97,7 @@ class Incoming : public std::enable_shared_from_this<Incoming> {
   std::uint64_t ended_ = 0;
   std::uint64_t landed_ = 0;
   std::uint32_t inside_ = 0;
+  Clock::time_point last_entered_ = Clock::now();
   bool stopped_ = false;
   bool told_ = false;
   ErrorCode why_ = ErrorCode::failed;

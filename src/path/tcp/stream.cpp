@@ -143,6 +143,7 @@ void Stream::pump_receive() {
     for (std::uint64_t moved = 0; moved < kTurnBytes;) {
       if (in_header_got_ == kChunkHeaderBytes && !in_chunk_ && !begin_receive()) return;
       if (!receive_some(moved)) return wait_to_receive();
+      if (no_room_) return;
     }
   } catch (const std::exception& error) {
     return broke(error.what());
@@ -187,7 +188,13 @@ std::size_t Stream::gather(std::array<iovec, PieceBatch::kMost + 1>& pieces, boo
 }
 
 bool Stream::receive_some(std::uint64_t& moved) {
-  const bool write = in_chunk_ && in_.of && in_.of->enter();
+  auto enter = Incoming::Enter::drop;
+  if (in_chunk_ && in_.of) enter = in_.of->enter([self = shared_from_this()] { self->kick(); });
+  if (enter == Incoming::Enter::wait) {
+    no_room_ = true;
+    return true;
+  }
+  const bool write = enter == Incoming::Enter::write;
   if (in_.of && !write) {
     // It was stopped: from here on its bytes go nowhere.
     in_.of = nullptr;

@@ -86,7 +86,7 @@ class Stream final : public std::enable_shared_from_this<Stream> {
   std::array<std::byte, kChunkHeaderBytes> in_header_{};
   std::size_t in_header_got_ = 0;
   bool in_chunk_ = false;
-  bool no_room_ = false;  // the chunk whose header is there waits for a stage
+  bool no_room_ = false;  // a chunk waits for a stage, or for what control has to say
   std::vector<std::byte> scrap_;
 };
 

@@ -90,6 +90,9 @@ class Links {
     int side = 0;
     void say(wire::Message message) override { links->carry(1 - side, std::move(message)); }
     void open_streams(unsigned count, std::uint32_t epoch) override { links->open(count, epoch); }
+    void hear_first(std::function<void()> then) override {
+      asio::post(links->io_, std::move(then));
+    }
     std::string why_no_streams() const override { return {}; }
   };
 
