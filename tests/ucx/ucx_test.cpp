@@ -205,7 +205,9 @@ TEST_F(UcxOverTcp, CancelledPushesHaveLandedWholeOrNotAtAllOnceTheyHaveEnded) {
     const auto wrong = server->ask("wrong 7");
     std::this_thread::sleep_for(milliseconds(50));
     EXPECT_EQ(server->ask("wrong 7"), wrong) << "bytes landed after the end";
-    if (transfer.poll() == TransferState::done) EXPECT_EQ(wrong, "0");
+    if (transfer.poll() == TransferState::done) {
+      EXPECT_EQ(wrong, "0");
+    }
   }
 }
 

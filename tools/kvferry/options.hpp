@@ -40,6 +40,7 @@ struct PoolCommandOptions {
   GeometryOptions geometry;
   std::string device = "auto";
   NetworkCommandOptions network;
+  UcxOptions ucx;
   bool debug = false;
 };
 

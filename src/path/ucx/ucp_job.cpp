@@ -39,7 +39,6 @@ bool UcpJob::begin() noexcept {
   try {
     endpoint_ = reach_->endpoint();
     keys_ = reach_->keys_for(endpoint_);
-    bind_device(reach_->device());
     const std::lock_guard lock(mutex_);
     carriage_ = endpoint_->carriage();
     return true;
@@ -88,6 +87,11 @@ void UcpJob::urge(Clock::time_point now) noexcept {
 }
 
 void UcpJob::post_some() noexcept {
+  try {
+    bind_device(reach_->device());  // another job may have bound another one
+  } catch (const std::exception& error) {
+    return fail(ErrorCode::failed, error.what());
+  }
   const UcpLibrary& ucp = engine_->ucp();
   while (!posted_all_ && !free_.empty() && error_.empty()) {
     const auto piece = pieces_.next();
