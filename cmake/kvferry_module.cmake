@@ -3,6 +3,8 @@
 # Which files a build takes follows from their names:
 #   cuda_*.cpp, *.cu, *_gpu_test.cpp   with CUDA only
 #   *_none.cpp                         without CUDA only: the same functions, refusing
+#   ucp_*.cpp                          with UCX's headers only
+#   *_absent.cpp                       without them only
 if(KVFERRY_TESTS)
   find_package(GTest REQUIRED)
   # Tells ctest "skipped" from "passed", which GoogleTest's own main does not.
@@ -34,6 +36,11 @@ function(kvferry_module name)
     list(FILTER cuda_sources INCLUDE REGEX "/cuda_[^/]*\\.cpp$")
     list(FILTER cuda_sources EXCLUDE REGEX "_none\\.cpp$")
     list(REMOVE_ITEM sources ${cuda_sources})
+  endif()
+  if(KVFERRY_WITH_UCX)
+    list(FILTER sources EXCLUDE REGEX "_absent\\.cpp$")
+  else()
+    list(FILTER sources EXCLUDE REGEX "/ucp_[^/]*\\.cpp$")
   endif()
   foreach(file IN LISTS arg_EXCLUDE)
     list(REMOVE_ITEM sources "${dir}/${file}")

@@ -43,6 +43,14 @@ struct NetworkOptions {
   std::uint64_t bytes_per_s = 0;  // at most, of all that this process sends; 0: no limit
 };
 
+// One-sided transfers by UCX (path ucx), which is loaded at run time where it is first needed.
+struct UcxOptions {
+  // What UCX may use, as UCX_TLS names it. Empty: RDMA alone. Naming others ("tcp", "shm", "all")
+  // accepts that UCX carries out gets and puts in software, where it checks no keys: a peer that
+  // was let in can then read and write any byte of this process. Both sides must name them.
+  std::string transports{};
+};
+
 struct NodeOptions {
   std::string name{};         // shown to peers; empty: "pid N"
   unsigned copy_threads = 0;  // threads for copies in host memory; 0: as many as help
@@ -60,6 +68,7 @@ struct NodeOptions {
   // second.
   std::chrono::milliseconds peer_silence = std::chrono::seconds(15);
   NetworkOptions network{};
+  UcxOptions ucx{};
 };
 
 struct ListenOptions {

@@ -41,7 +41,7 @@ struct TransferOptions {
   // is done.
   std::optional<std::string> notice{};
   std::string remote_pool{};  // empty: the pool of the same name
-  std::string path = "auto";  // or a path's name: "cuda_ipc", "host_shm", "tcp"
+  std::string path = "auto";  // or a path's name: "cuda_ipc", "host_shm", "ucx", "tcp"
   bool allow_slow = false;    // accept a path that is slower than this hardware offers
   CopyMethod copy = CopyMethod::automatic;
   std::uint32_t max_sms = 0;       // at most so many SMs for the copy kernel; 0: as many as help
@@ -65,7 +65,7 @@ KVFERRY_API std::string_view to_string(TransferState state) noexcept;
 
 // What a transfer did. Times in seconds.
 struct TransferReport {
-  std::string path;    // "cuda_ipc", "host_shm", "tcp"
+  std::string path;    // "cuda_ipc", "host_shm", "ucx", "tcp"
   std::string method;  // how it copied, e.g. "kernel tma, 24 SMs", "avx512 streaming, 2 threads"
   std::uint64_t bytes = 0;  // blocks * layers * block_bytes
   std::uint64_t blocks = 0;

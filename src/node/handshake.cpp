@@ -269,6 +269,7 @@ asio::awaitable<std::shared_ptr<PeerImpl>> NodeImpl::reach(std::string text,
 
 bool NodeImpl::admit(const std::shared_ptr<PeerImpl>& peer) {
   peer->make_links();
+  peer->make_ucx_link();
   {
     std::lock_guard lock(mutex_);
     if (closing_) return false;

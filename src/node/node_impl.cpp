@@ -42,6 +42,7 @@ NodeImpl::NodeImpl(NodeOptions options)
       paths_(path::make_paths(options_.copy_threads, options_.copy_costs)),
       net_threads_(std::make_shared<path::tcp::NetThreads>(options_.network.threads)),
       stages_(path::tcp::make_stage_pools(net_threads_)),
+      ucx_(path::ucx::make_engine(options_.ucx)),
       io_(std::make_unique<asio::io_context>(1)),
       ended_(std::make_shared<EndedTransfers>(*io_)) {
   if (!options_.name.empty() && !wire::is_name(options_.name))
@@ -130,7 +131,10 @@ void NodeImpl::revoke(const std::shared_ptr<PoolImpl>& pool, std::chrono::millis
     });
   }
   std::string who;
-  if (!holds_.wait_until_free(pool.get(), until, &who)) throw Error(ErrorCode::deadline, who);
+  const bool free = holds_.wait_until_free(pool.get(), until, &who);
+  // Also where somebody holds on to it: a card then refuses its peers, whatever they still post.
+  ucx_->forget(pool.get());
+  if (!free) throw Error(ErrorCode::deadline, who);
   std::lock_guard lock(mutex_);
   std::erase_if(served_, [&](const Served& s) { return s.pool == pool; });
 }
@@ -297,6 +301,7 @@ void NodeImpl::shutdown() noexcept {
     peers_changed_.wait_for(lock, std::chrono::seconds(3), [this] { return peers_.empty(); });
   }
   net_threads_->stop();
+  ucx_->stop();
   work_.reset();
   io_->stop();
   thread_.join();

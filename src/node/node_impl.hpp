@@ -23,6 +23,7 @@
 #include "path/tcp/net_threads.hpp"
 #include "path/tcp/rate_limit.hpp"
 #include "path/tcp/staging.hpp"
+#include "path/ucx/engine.hpp"
 #include "session/channel.hpp"
 #include "session/data_sessions.hpp"
 #include "session/data_stream.hpp"
@@ -61,6 +62,7 @@ class NodeImpl : public std::enable_shared_from_this<NodeImpl> {
   const std::shared_ptr<path::tcp::StagePools>& stages() noexcept { return stages_; }
   // Of all that this process sends; null: none.
   const std::shared_ptr<path::tcp::RateLimit>& rate_limit() noexcept { return rate_limit_; }
+  const std::shared_ptr<path::ucx::Engine>& ucx() const noexcept { return ucx_; }
   struct ServedPool {
     std::shared_ptr<PoolImpl> pool;  // null: none, or revoked
     std::uint64_t generation = 1;
@@ -121,6 +123,7 @@ class NodeImpl : public std::enable_shared_from_this<NodeImpl> {
   std::shared_ptr<path::tcp::NetThreads> net_threads_;
   std::shared_ptr<path::tcp::StagePools> stages_;
   std::shared_ptr<path::tcp::RateLimit> rate_limit_;
+  std::shared_ptr<path::ucx::Engine> ucx_;
   // After the paths: handlers left in it may hold routes, and go first.
   std::unique_ptr<asio::io_context> io_;
   const std::shared_ptr<EndedTransfers> ended_;

@@ -183,7 +183,7 @@ TEST(Node, OneListenerPerSocketAndStaleOnesAreTakenOver) {
   std::string text;
   EXPECT_EQ(code_of([&] { second.listen(listen); }, &text), ErrorCode::resource);
   EXPECT_THAT(text, HasSubstr(listen.socket_path));
-  struct stat info {};
+  struct stat info{};
   ASSERT_EQ(::stat(listen.socket_path.c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0600u);
 

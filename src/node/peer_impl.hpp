@@ -23,6 +23,7 @@
 #include "node/prepared_impl.hpp"
 #include "node/transfer_impl.hpp"
 #include "path/path.hpp"
+#include "path/ucx/engine.hpp"
 #include "session/channel.hpp"
 #include "session/data_sessions.hpp"
 #include "session/data_stream.hpp"
@@ -78,6 +79,7 @@ class PeerImpl final : public TransferImpl::Owner, public std::enable_shared_fro
   bool may(Direction direction, std::string_view pool) const { return who_.may(direction, pool); }
   // Makes the links for data streams; before anything else.
   void make_links();
+  void make_ucx_link();
   // Tells the peer how to open streams for data to us. I/O thread, as all that follows.
   void open_door();
   // How to open ours to it; nullopt: it said nothing, or nothing that we may use.
@@ -150,6 +152,18 @@ class PeerImpl final : public TransferImpl::Owner, public std::enable_shared_fro
   void on(const wire::Served& message);
   void on(const wire::Revoke& message);
   void on(const wire::Unmapped& message);
+  void on(const wire::AskUcx& message);
+  void on(const wire::OpenUcx& message);
+  void on(wire::UcxAddress& message);
+  void on(wire::UcxGrant& message);
+  // Why this peer may not use UCX with us, nor we with it; empty: it may.
+  std::string why_no_ucx() const;
+  void grant_ucx(const wire::OpenUcx& message,
+                 const std::shared_ptr<path::ucx::Registration>& registration);
+  void close_ucx(const std::string& why);
+  std::shared_ptr<path::ucx::PeerLink> ucx_link() const;
+  bool ucx_denied(const wire::Denied& message);
+  std::uint32_t draw_request();
   void on(wire::WantStreams& message);
   void on(wire::MoveRequest& message);
   void on(wire::MoveRuns& message);
@@ -215,6 +229,10 @@ class PeerImpl final : public TransferImpl::Owner, public std::enable_shared_fro
   std::atomic<std::uint32_t> greeting_{0};  // streams that have not said what they are for
   std::deque<wire::Message> backlog_;       // I/O thread only
   std::map<std::uint32_t, PendingGrant> pending_;
+  class UcxLink;
+  std::shared_ptr<UcxLink> ucx_;
+  // Pools of ours that UCX serves to this peer, by number; I/O thread only.
+  std::map<std::uint32_t, std::shared_ptr<path::ucx::Registration>> enrolled_;
 };
 
 RemotePool describe_pool(const wire::PoolInfo& info);

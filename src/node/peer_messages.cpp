@@ -90,13 +90,24 @@ void PeerImpl::handle(session::Received received) {
   auto& fds = received.fds;
   std::visit(Overloaded{[&](wire::PoolGrant& m) { on_grant(m, std::move(fds)); },
                         [&](wire::MoreFds& m) { on_more_fds(m, std::move(fds)); },
-                        [&](wire::OpenPool& m) { on(m); }, [&](wire::PoolOpened& m) { on(m); },
-                        [&](wire::Denied& m) { on(m); }, [&](wire::Served& m) { on(m); },
-                        [&](wire::Revoke& m) { on(m); }, [&](wire::Unmapped& m) { on(m); },
-                        [&](wire::DataDoor& m) { on(m); }, [&](wire::Ping& m) { on(m); },
-                        [&](wire::MoveRequest& m) { on(m); }, [&](wire::MoveRuns& m) { on(m); },
-                        [&](wire::MoveReady& m) { on(m); }, [&](wire::MoveCancel& m) { on(m); },
-                        [&](wire::MoveEnd& m) { on(m); }, [&](wire::WantStreams& m) { on(m); },
+                        [&](wire::OpenPool& m) { on(m); },
+                        [&](wire::PoolOpened& m) { on(m); },
+                        [&](wire::Denied& m) { on(m); },
+                        [&](wire::Served& m) { on(m); },
+                        [&](wire::Revoke& m) { on(m); },
+                        [&](wire::Unmapped& m) { on(m); },
+                        [&](wire::DataDoor& m) { on(m); },
+                        [&](wire::Ping& m) { on(m); },
+                        [&](wire::MoveRequest& m) { on(m); },
+                        [&](wire::MoveRuns& m) { on(m); },
+                        [&](wire::MoveReady& m) { on(m); },
+                        [&](wire::MoveCancel& m) { on(m); },
+                        [&](wire::MoveEnd& m) { on(m); },
+                        [&](wire::WantStreams& m) { on(m); },
+                        [&](wire::AskUcx& m) { on(m); },
+                        [&](wire::OpenUcx& m) { on(m); },
+                        [&](wire::UcxAddress& m) { on(m); },
+                        [&](wire::UcxGrant& m) { on(m); },
                         [&](wire::Goodbye&) {
                           std::lock_guard lock(mutex_);
                           said_goodbye_ = true;
@@ -223,6 +234,7 @@ void PeerImpl::settle_if_complete(std::uint32_t request) {
 }
 
 void PeerImpl::on(const wire::Denied& message) {
+  if (ucx_denied(message)) return;
   std::lock_guard lock(mutex_);
   const auto it = pending_.find(message.request);
   if (it == pending_.end()) return;
@@ -305,6 +317,7 @@ void PeerImpl::connection_over(const std::string& reason) {
   const auto node = node_.lock();
   if (!node) return;
   close_links(told);
+  close_ucx(told);
   if (session_) node->data_sessions()->close(session_->session);
   if (who_.over_network) {
     // Only we touched our pools for it; what of that is under way has holds of its own.

@@ -52,9 +52,11 @@ int named_path(const std::vector<PathVerdict>& verdicts, const std::string& name
 
 int choose_path(const std::vector<PathVerdict>& verdicts, const TransferOptions& options) {
   if (options.path != "auto") return named_path(verdicts, options.path);
-  const int chosen = first_usable(verdicts, options.allow_slow);
+  const int chosen = first_usable(verdicts, false);
   if (chosen >= 0) return chosen;
-  if (first_usable(verdicts, true) >= 0)
+  const int slow = first_usable(verdicts, true);
+  if (slow >= 0 && options.allow_slow) return slow;
+  if (slow >= 0)
     throw Error(ErrorCode::refused,
                 "only a slow path is left, and --allow-slow (TransferOptions::allow_slow) was not "
                 "given:" +
@@ -160,6 +162,7 @@ path::RemoteEnd PeerImpl::ask_for(const wire::PoolInfo& remote) {
   end.blocks = remote.blocks;
   end.writable = remote.writable;
   end.data = asking_;
+  end.ucx = ucx_link();
   end.over_network = who_.over_network;
   end.offer.pool = remote.number;
   end.offer.generation = remote.generation;

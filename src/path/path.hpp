@@ -22,6 +22,9 @@ namespace kvferry::path {
 namespace tcp {
 class DataLink;
 }
+namespace ucx {
+class PeerLink;
+}
 
 // The remote end of a pair, as granted by its owner.
 struct RemoteEnd {
@@ -36,6 +39,8 @@ struct RemoteEnd {
   int pidfd = -1;             // borrowed; -1 where the kernel has none
   // The streams for data to its owner; may be null.
   std::shared_ptr<tcp::DataLink> data{};
+  // What asks its owner for keys; may be null.
+  std::shared_ptr<ucx::PeerLink> ucx{};
 };
 
 // How a transfer should run.

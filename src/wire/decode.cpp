@@ -308,6 +308,44 @@ Message read(const fb::WantStreams& from, const Check& check) {
                      read_text(from.congestion(), "congestion", check, kMaxNameBytes)};
 }
 
+std::vector<std::byte> read_blob(const Vector<std::uint8_t>* from, std::string_view field,
+                                 std::size_t most, const Check& check) {
+  const std::size_t size = bounded_size(from, field, most, check);
+  std::vector<std::byte> bytes(size);
+  if (size > 0) std::memcpy(bytes.data(), from->Data(), size);
+  return bytes;
+}
+
+Message read(const fb::AskUcx& from, const Check&) { return AskUcx{from.request()}; }
+Message read(const fb::UcxAddress& from, const Check& check) {
+  return UcxAddress{from.request(),
+                    read_blob(from.address(), "address", kMaxUcxAddressBytes, check)};
+}
+Message read(const fb::OpenUcx& from, const Check&) {
+  return OpenUcx{from.request(), from.pool(), from.generation(), from.wants_write()};
+}
+Message read(const fb::UcxGrant& from, const Check& check) {
+  UcxGrant m;
+  m.request = from.request();
+  m.pool = from.pool();
+  m.generation = from.generation();
+  m.parts = from.parts();
+  m.block_stride = from.block_stride();
+  require_aligned(from.planes(), "planes", check);
+  const auto planes = bounded_size(from.planes(), "planes", kMaxPlanes, check);
+  for (std::size_t i = 0; i < planes; ++i) {
+    const std::uint64_t word = from.planes()->Get(static_cast<std::uint32_t>(i));
+    m.planes.push_back({static_cast<std::uint32_t>(word >> 48), word & ((1ull << 48) - 1)});
+  }
+  const auto regions = bounded_size(from.regions(), "regions", kMaxRegions, check);
+  for (std::size_t i = 0; i < regions; ++i) {
+    const auto& region = *from.regions()->Get(static_cast<std::uint32_t>(i));
+    m.regions.push_back({region.base(), region.bytes(),
+                         read_blob(region.key(), "regions.key", kMaxUcxKeyBytes, check)});
+  }
+  return m;
+}
+
 Message read_body(const fb::Message& root) {
   const Check check(ErrorCode::refused, fb::EnumNameBody(root.body_type()));
   switch (root.body() == nullptr ? fb::Body::NONE : root.body_type()) {
@@ -332,6 +370,10 @@ Message read_body(const fb::Message& root) {
     case fb::Body::MoveEnd: return read(*root.body_as_MoveEnd(), check);
     case fb::Body::WantStreams: return read(*root.body_as_WantStreams(), check);
     case fb::Body::PoolOpened: return read(*root.body_as_PoolOpened(), check);
+    case fb::Body::AskUcx: return read(*root.body_as_AskUcx(), check);
+    case fb::Body::UcxAddress: return read(*root.body_as_UcxAddress(), check);
+    case fb::Body::OpenUcx: return read(*root.body_as_OpenUcx(), check);
+    case fb::Body::UcxGrant: return read(*root.body_as_UcxGrant(), check);
     case fb::Body::NONE: break;
   }
   throw Error(

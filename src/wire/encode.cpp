@@ -260,6 +260,30 @@ Offset<fb::WantStreams> pack_body(Builder& b, const WantStreams& m) {
   return fb::CreateWantStreams(b, m.count, m.epoch, b.CreateString(m.congestion));
 }
 
+flatbuffers::Offset<flatbuffers::Vector<std::uint8_t>> pack_bytes(
+    Builder& b, const std::vector<std::byte>& bytes) {
+  return b.CreateVector(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
+}
+
+Offset<fb::AskUcx> pack_body(Builder& b, const AskUcx& m) {
+  return fb::CreateAskUcx(b, m.request);
+}
+Offset<fb::UcxAddress> pack_body(Builder& b, const UcxAddress& m) {
+  return fb::CreateUcxAddress(b, m.request, pack_bytes(b, m.address));
+}
+Offset<fb::OpenUcx> pack_body(Builder& b, const OpenUcx& m) {
+  return fb::CreateOpenUcx(b, m.request, m.pool, m.generation, m.wants_write);
+}
+Offset<fb::UcxGrant> pack_body(Builder& b, const UcxGrant& m) {
+  std::vector<std::uint64_t> planes;
+  for (const auto& p : m.planes) planes.push_back(std::uint64_t{p.region} << 48 | p.offset);
+  std::vector<Offset<fb::UcxRegion>> regions;
+  for (const auto& r : m.regions)
+    regions.push_back(fb::CreateUcxRegion(b, r.base, r.bytes, pack_bytes(b, r.key)));
+  return fb::CreateUcxGrant(b, m.request, m.pool, m.generation, static_cast<std::uint8_t>(m.parts),
+                            m.block_stride, b.CreateVector(planes), b.CreateVector(regions));
+}
+
 template <typename Table>
 void finish(Builder& b, Offset<Table> body) {
   b.Finish(fb::CreateMessage(b, fb::BodyTraits<Table>::enum_value, body.Union()));

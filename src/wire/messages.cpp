@@ -20,10 +20,11 @@ std::string hex(const Id& id) {
 std::string_view name_of(const Message& message) noexcept {
   // In the order of the variant.
   constexpr std::array<std::string_view, std::variant_size_v<Message>> kNames = {
-      "Signpost", "Hello",       "Refusal",     "OpenPool", "PoolGrant", "MoreFds",
-      "Denied",   "Served",      "Revoke",      "Unmapped", "Goodbye",   "DataDoor",
-      "Join",     "Ping",        "MoveRequest", "MoveRuns", "MoveReady", "MoveCancel",
-      "MoveEnd",  "WantStreams", "PoolOpened"};
+      "Signpost",   "Hello",     "Refusal",    "OpenPool", "PoolGrant",
+      "MoreFds",    "Denied",    "Served",     "Revoke",   "Unmapped",
+      "Goodbye",    "DataDoor",  "Join",       "Ping",     "MoveRequest",
+      "MoveRuns",   "MoveReady", "MoveCancel", "MoveEnd",  "WantStreams",
+      "PoolOpened", "AskUcx",    "UcxAddress", "OpenUcx",  "UcxGrant"};
   return kNames[message.index()];
 }
 
@@ -68,6 +69,29 @@ void check_grant(const PoolGrant& grant, const PoolInfo& announced) {
     const auto word = [](bool yes) { return yes ? "shareable" : "private"; };
     if (shareable != announced.shareable)
       differs("memory", word(announced.shareable), word(shareable));
+  }
+}
+
+void check_grant(const UcxGrant& grant, const PoolInfo& announced) {
+  const auto wrong = [&](std::string_view what, std::uint64_t value) {
+    throw Error(ErrorCode::refused, fmt::format("pool '{}': the {} of its grant over ucx does not "
+                                                "fit what its owner announced: {}",
+                                                announced.name, what, value));
+  };
+  const CacheShape& shape = announced.shape;
+  if (grant.pool != announced.number) wrong("number", grant.pool);
+  if (grant.generation != announced.generation) wrong("generation", grant.generation);
+  if (grant.parts != 1 && grant.parts != shape.kv) wrong("parts", grant.parts);
+  const std::uint64_t row = shape.block_bytes() / grant.parts;
+  if (grant.block_stride < row) wrong("block stride", grant.block_stride);
+  if (grant.planes.size() != std::size_t{shape.layers} * grant.parts)
+    wrong("number of planes", grant.planes.size());
+  for (const auto& plane : grant.planes) {
+    if (plane.region >= grant.regions.size()) wrong("region of a plane", plane.region);
+    const std::uint64_t bytes = grant.regions[plane.region].bytes;
+    if (plane.offset > bytes || row > bytes - plane.offset ||
+        (bytes - plane.offset - row) / grant.block_stride < announced.blocks - 1u)
+      wrong("offset of a plane", plane.offset);
   }
 }
 

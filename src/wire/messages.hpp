@@ -37,7 +37,9 @@ inline constexpr std::uint32_t kMaxRunsPerFrame = 120'000;
 inline constexpr std::uint32_t kMinChunkBytes = 64u << 10, kMaxChunkBytes = 2u << 20;
 inline constexpr std::uint32_t kMaxStreams = 256;          // of one peer
 inline constexpr std::uint64_t kMaxTimeLeft = 1ull << 52;  // microseconds: 142 years
-inline constexpr std::size_t kMaxSocketPathBytes = 107;    // sockaddr_un, less its terminator
+inline constexpr std::uint32_t kMaxUcxAddressBytes = 64u << 10;
+inline constexpr std::uint32_t kMaxUcxKeyBytes = 16u << 10;
+inline constexpr std::size_t kMaxSocketPathBytes = 107;  // sockaddr_un, less its terminator
 
 using Id = std::array<std::byte, 16>;
 using Secret = std::array<std::byte, 32>;
@@ -254,9 +256,53 @@ struct PoolOpened {
   friend bool operator==(const PoolOpened&, const PoolOpened&) = default;
 };
 
+// Requester to owner: by what address does your UCX worker answer? Only where the other's Hello
+// names the path "ucx".
+struct AskUcx {
+  std::uint32_t request = 0;  // comes back in the answer
+  friend bool operator==(const AskUcx&, const AskUcx&) = default;
+};
+
+// The answer, or Denied.
+struct UcxAddress {
+  std::uint32_t request = 0;
+  std::vector<std::byte> address{};  // as UCX made it
+  friend bool operator==(const UcxAddress&, const UcxAddress&) = default;
+};
+
+// Requester to owner: let UCX get from that pool, and put into it.
+struct OpenUcx {
+  std::uint32_t request = 0;
+  std::uint32_t pool = 0;
+  std::uint64_t generation = 1;
+  bool wants_write = false;
+  friend bool operator==(const OpenUcx&, const OpenUcx&) = default;
+};
+
+struct UcxRegion {
+  std::uint64_t base = 0;  // an address of the owner's
+  std::uint64_t bytes = 0;
+  std::vector<std::byte> key{};  // as UCX packed it
+  friend bool operator==(const UcxRegion&, const UcxRegion&) = default;
+};
+
+// The answer, or Denied. It ends with an Unmapped, as a PoolGrant does. Keys never travel
+// otherwise.
+struct UcxGrant {
+  std::uint32_t request = 0;
+  std::uint32_t pool = 0;
+  std::uint64_t generation = 1;
+  std::uint32_t parts = 1;
+  std::uint64_t block_stride = 0;
+  std::vector<memory::PlaneRef> planes{};
+  std::vector<UcxRegion> regions{};
+  friend bool operator==(const UcxGrant&, const UcxGrant&) = default;
+};
+
 using Message = std::variant<Signpost, Hello, Refusal, OpenPool, PoolGrant, MoreFds, Denied, Served,
                              Revoke, Unmapped, Goodbye, DataDoor, Join, Ping, MoveRequest, MoveRuns,
-                             MoveReady, MoveCancel, MoveEnd, WantStreams, PoolOpened>;
+                             MoveReady, MoveCancel, MoveEnd, WantStreams, PoolOpened, AskUcx,
+                             UcxAddress, OpenUcx, UcxGrant>;
 
 // "Hello", "PoolGrant", ...
 std::string_view name_of(const Message& message) noexcept;
@@ -283,6 +329,8 @@ std::uint32_t fds_needed(const memory::PoolOffer& offer) noexcept;
 // A grant is for the pool that the peer's Hello announced: number, generation, shape and blocks
 // agree, and its memory is on that device. Throws: Error{refused} naming the first that does not.
 void check_grant(const PoolGrant& grant, const PoolInfo& announced);
+// The same for a grant over UCX, whose planes lie in its regions. Throws: as above.
+void check_grant(const UcxGrant& grant, const PoolInfo& announced);
 
 // The highest version both sides speak. Throws: Error{refused} naming both ranges.
 std::uint16_t agree_version(const Hello& ours, const Hello& theirs);

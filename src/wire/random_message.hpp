@@ -40,10 +40,14 @@ class RandomMessage {
       case 16: return MoveReady{number()};
       case 17: return MoveCancel{number()};
       case 18: return move_end();
-      case 20: return PoolOpened{number()};
-      default:
+      case 19:
         return WantStreams{static_cast<std::uint32_t>(1 + below(kMaxStreams)), number(),
                            coin() ? name() : std::string()};
+      case 20: return PoolOpened{number()};
+      case 21: return AskUcx{number()};
+      case 22: return UcxAddress{number(), blob(300)};
+      case 23: return OpenUcx{number(), number(), 1 + below(1000), coin()};
+      default: return ucx_grant();
     }
   }
 
@@ -188,6 +192,22 @@ class RandomMessage {
     m.time_left_us = below(kMaxTimeLeft);
     m.runs = runs();
     m.runs_total = static_cast<std::uint32_t>(m.runs.size() + below(1000));
+    return m;
+  }
+
+  std::vector<std::byte> blob(std::size_t most) {
+    std::vector<std::byte> bytes(1 + below(most));
+    for (auto& b : bytes) b = static_cast<std::byte>(below(256));
+    return bytes;
+  }
+
+  UcxGrant ucx_grant() {
+    UcxGrant m{number(), number(), 1 + below(1000), coin() ? 1u : 2u, 1 + below(1 << 20), {}, {}};
+    for (std::size_t i = 1 + below(5); i > 0; --i)
+      m.regions.push_back({1 + below(1ull << 47), 1 + below(1ull << 40), blob(60)});
+    for (std::size_t i = 1 + below(40); i > 0; --i)
+      m.planes.push_back(
+          {static_cast<std::uint32_t>(below(m.regions.size())), below(kMaxRegionBytes)});
     return m;
   }
 

@@ -157,6 +157,30 @@ void validate_each(const WantStreams& m, const Check& check) {
   if (!m.congestion.empty()) check.name("congestion", m.congestion);
 }
 
+void validate_each(const AskUcx&, const Check&) {}
+void validate_each(const UcxAddress& m, const Check& check) {
+  check.range("address", m.address.size(), 1, kMaxUcxAddressBytes);
+}
+void validate_each(const OpenUcx& m, const Check& check) {
+  check.range("generation", m.generation, 1, UINT64_MAX);
+}
+void validate_each(const UcxGrant& m, const Check& check) {
+  check.range("generation", m.generation, 1, UINT64_MAX);
+  check.range("parts", m.parts, 1, 2);
+  check.range("block_stride", m.block_stride, 1, kMaxRegionBytes);
+  check.range("planes", m.planes.size(), 1, kMaxPlanes);
+  check.range("regions", m.regions.size(), 1, kMaxRegions);
+  for (const auto& plane : m.planes) {
+    check.range("planes.region", plane.region, 0, m.regions.size() - 1);
+    check.range("planes.offset", plane.offset, 0, kMaxRegionBytes);
+  }
+  for (const auto& region : m.regions) {
+    check.range("regions.bytes", region.bytes, 1, kMaxRegionBytes);
+    check.range("regions.base", region.base, 1, UINT64_MAX - region.bytes);
+    check.range("regions.key", region.key.size(), 1, kMaxUcxKeyBytes);
+  }
+}
+
 }  // namespace
 
 void validate(const Message& message, ErrorCode code) {

@@ -26,6 +26,7 @@ struct Pair {
   Reach reach = Reach::unix_socket;
   unsigned streams = 0;
   bool checksum = false;
+  std::string ucx = {};  // transports
 };
 void PrintTo(const Pair& pair, std::ostream* out) { *out << pair.local << "-" << pair.remote; }
 
@@ -86,16 +87,19 @@ class Contract : public ::testing::TestWithParam<Pair> {
   void SetUp() override {
     for (const auto& kind : {GetParam().local, GetParam().remote})
       if (const auto why = why_unavailable(kind)) GTEST_SKIP() << *why;
+    if (const auto why = why_no_ucx(GetParam().ucx)) GTEST_SKIP() << *why;
   }
 
   // A server of `blocks` blocks holding seed 0, and a local pool holding seed 7.
   void meet(const CacheShape& shape, std::uint32_t blocks, bool writable = true) {
     PoolSpec spec{GetParam().remote, shape, blocks, writable};
-    server.emplace(spec, GetParam().reach);
+    server.emplace(spec, GetParam().reach, GetParam().ucx);
     spec.kind = GetParam().local;
     pool.emplace(make_pool(spec));
     fill_whole(*pool, 7);
-    node.emplace();
+    NodeOptions options;
+    options.ucx.transports = GetParam().ucx;
+    node.emplace(options);
     node->add(*pool);
     peer.emplace(node->connect(server->address()), GetParam());
   }
@@ -382,9 +386,9 @@ TEST_P(Contract, ExplainNamesThePath) {
   const auto pairs = peer->explain();
   ASSERT_EQ(pairs.size(), 1u);
   const auto taken = peer->pull(*pool, Ids{1}, Ids{1}).wait().path;
-  if (GetParam().reach == Reach::data) {
-    EXPECT_EQ(taken, "tcp");
-    EXPECT_NE(pairs[0].chosen, "tcp") << "on one host there is something faster";
+  if (GetParam().path != "auto") {
+    EXPECT_EQ(taken, GetParam().path);
+    EXPECT_NE(pairs[0].chosen, taken) << "on one host there is something faster";
   } else {
     EXPECT_EQ(pairs[0].chosen, taken);
   }
@@ -415,6 +419,14 @@ INSTANTIATE_TEST_SUITE_P(
                       Pair{"fromMalloc", "cuda:0", "cuda_malloc:0", "tcp", Reach::data},
                       Pair{"toSplit", "host_split", "cuda:0", "tcp", Reach::data}),
     [](const auto& pair) { return pair.param.name; });
+// No RDMA card is at hand: the same code over what UCX can do without one.
+INSTANTIATE_TEST_SUITE_P(Ucx, Contract,
+                         ::testing::Values(Pair{"overTcpInSoftware", "host", "host", "ucx",
+                                                Reach::unix_socket, 0, false, "tcp"},
+                                           Pair{"overTcpInSoftwarePrivateToSplit", "host_split",
+                                                "host_private", "ucx", Reach::unix_socket, 0, false,
+                                                "tcp"}),
+                         [](const auto& pair) { return pair.param.name; });
 INSTANTIATE_TEST_SUITE_P(Gpu, Contract,
                          ::testing::Values(Pair{"sameGpu", "cuda:0", "cuda:0"},
                                            Pair{"peerGpu", "cuda:1", "cuda:0"},

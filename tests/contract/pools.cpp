@@ -9,6 +9,7 @@
 #endif
 
 #include "kvferry/error.hpp"
+#include "path/ucx/engine.hpp"
 
 namespace kvferry::contract {
 namespace {
@@ -73,6 +74,13 @@ std::optional<std::string> why_unavailable(const std::string& kind) {
   if (count > ordinal_of(kind)) return std::nullopt;
   return fmt::format("no usable GPU: {} needs device {}, there are {} {}", kind, ordinal_of(kind),
                      count, why);
+}
+
+std::optional<std::string> why_no_ucx(const std::string& transports) {
+  if (transports.empty()) return std::nullopt;
+  auto why = path::ucx::make_engine({transports})->why_not();
+  if (why.empty()) return std::nullopt;
+  return why;
 }
 
 Pool make_pool(const PoolSpec& spec) {

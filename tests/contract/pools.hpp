@@ -20,6 +20,8 @@ struct PoolSpec {
 
 // Why this machine cannot make such a pool; nullopt: it can.
 std::optional<std::string> why_unavailable(const std::string& kind);
+// The same for UCX over some transports; none named: nothing is asked of it.
+std::optional<std::string> why_no_ucx(const std::string& transports);
 Pool make_pool(const PoolSpec& spec);
 
 // Every block of the pool as itself, in fill `indexed` with this seed.

@@ -20,7 +20,8 @@ extern char** environ;
 
 namespace kvferry::contract {
 
-ServerProcess::ServerProcess(const PoolSpec& spec, Reach reach) : reach_(reach) {
+ServerProcess::ServerProcess(const PoolSpec& spec, Reach reach, const std::string& ucx_transports)
+    : reach_(reach) {
   char pattern[] = "/tmp/kvferry-contract-XXXXXX";
   directory_ = ::mkdtemp(pattern);
   socket_path_ = directory_ + "/s";
@@ -39,7 +40,8 @@ ServerProcess::ServerProcess(const PoolSpec& spec, Reach reach) : reach_(reach) 
                                  std::to_string(spec.writable),
                                  fmt::format("{} {} {} {} {} {}", s.layers, s.kv, s.kv_heads,
                                              s.head_dim, s.block_tokens, static_cast<int>(s.dtype)),
-                                 std::to_string(static_cast<int>(reach))};
+                                 std::to_string(static_cast<int>(reach)),
+                                 ucx_transports};
   std::vector<char*> argv;
   for (auto& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
@@ -129,7 +131,7 @@ std::string obey(Node& node, Pool& pool, const std::string& line) {
 }  // namespace
 
 int run_server(int argc, char** argv) {
-  if (argc != 8) return 2;
+  if (argc != 9) return 2;
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   PoolSpec spec;
   spec.kind = argv[3];
@@ -143,7 +145,9 @@ int run_server(int argc, char** argv) {
   try {
     Pool pool = make_pool(spec);
     fill_whole(pool, 0);
-    Node node;
+    NodeOptions options;
+    options.ucx.transports = argv[8];
+    Node node(options);
     node.add(pool);
     ListenOptions listen;
     const auto reach = static_cast<ServerProcess::Reach>(std::atoi(argv[7]));

@@ -17,7 +17,8 @@ class ServerProcess {
   // How it can be reached: its Unix socket alone; or over TCP, too, for data; or over the network
   // alone, as from another host.
   enum class Reach { unix_socket, data, network };
-  explicit ServerProcess(const PoolSpec& spec, Reach reach = Reach::unix_socket);
+  explicit ServerProcess(const PoolSpec& spec, Reach reach = Reach::unix_socket,
+                         const std::string& ucx_transports = {});
   ~ServerProcess();
   ServerProcess(const ServerProcess&) = delete;
   ServerProcess& operator=(const ServerProcess&) = delete;

@@ -152,6 +152,7 @@ ConnectedClient connect_client(const PoolCommandOptions& options, const ClientPl
   node_options.name = plan.name;
   node_options.log = context.log;
   node_options.network = network_of(options.network, false);
+  node_options.ucx = options.ucx;
   node_options.credentials = options.credentials.files;
   auto node = std::make_unique<Node>(node_options);
   node->add(pool);

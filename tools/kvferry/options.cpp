@@ -7,6 +7,7 @@
 #include "help.hpp"
 #include "help_text.hpp"
 #include "option_checks.hpp"
+#include "ucx_options.hpp"
 
 namespace kvferry::cli {
 namespace {
@@ -141,6 +142,7 @@ void add_serve(CLI::App& root, ServeOptions& o) {
       ->group(kPool);
   app.add_flag("--writable", o.writable, "let clients push into the pool")->group(kPool);
   add_serve_network(app, o.network);
+  add_ucx(app, o.ucx);
   add_output(app, o.debug, nullptr);
   constexpr const char* kUnused = "Accepted, so that the flags of pull fit here too, and not used";
   number(app, "--input-tokens", o.unused_input_tokens, {1, kMaxTokens}, "see pull")->group(kUnused);
@@ -176,7 +178,7 @@ void add_what(CLI::App& app, MoveOptions& o, bool pull) {
 }
 
 void add_how(CLI::App& app, MoveOptions& o) {
-  choice(app, "--path", o.path, "auto|cuda_ipc|host_shm|tcp",
+  choice(app, "--path", o.path, "auto|cuda_ipc|host_shm|ucx|tcp",
          "how bytes travel; auto: the best that works (kvferry explain shows why)")
       ->default_str("auto")
       ->group(kHow);
@@ -200,6 +202,7 @@ void add_how(CLI::App& app, MoveOptions& o) {
       ->group(kHow);
   app.add_flag("--no-verify", o.no_verify, "do not check the bytes afterwards")->group(kHow);
   add_move_network(app, o.network);
+  add_ucx(app, o.ucx);
 }
 
 void add_move(CLI::App& root, MoveOptions& o, bool pull) {
@@ -237,6 +240,7 @@ void add_explain(CLI::App& root, ExplainOptions& o) {
   add_memory(app, o);
   // Nothing is moved, so nothing is sized; taken, so that the flags of pull fit here too.
   app.get_option("--available-memory")->group("");
+  add_ucx(app, o.ucx);
   add_output(app, o.debug, &o.json);
   app.footer(fmt::format("{}\n\n{}", kExplainFooter, exit_codes_help()));
 }

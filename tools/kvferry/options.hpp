@@ -46,6 +46,7 @@ struct PoolCommandOptions {
   GeometryOptions geometry;
   std::string device = "auto";
   NetworkCommandOptions network;
+  UcxOptions ucx;
   bool debug = false;
 };
 

@@ -188,6 +188,7 @@ void run_serve(const ServeOptions& options, Context& context) {
     node_options.name = options.name.empty() ? "serve" : options.name;
     node_options.log = context.log;
     node_options.network = network_of(options.network, true);
+    node_options.ucx = options.ucx;
     node_options.credentials = options.credentials.files;
     node_options.on_event = [&queue](const PeerEvent& event) { queue.push(event); };
     Node node(node_options);
