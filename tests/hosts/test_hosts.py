@@ -7,7 +7,7 @@ import signal
 import time
 
 import pytest
-from conftest import LARGE, SLACK_S, SMALL
+from world import LARGE, SLACK_S
 from worse import WorseNetwork
 
 FOREVER = ["--count", "1000000", "--no-verify"]
