@@ -44,9 +44,10 @@ Announcer::~Announcer() {
   {
     std::lock_guard lock(mutex_);
     stop_ = true;
+    // Before the thread can see that it is to stop: its last request must not be the one given up.
+    store_->interrupt();
   }
   wake_.notify_all();
-  store_->interrupt();
   thread_.join();
 }
 

@@ -153,6 +153,17 @@ TEST_F(AnnouncerTest, TheEntryIsThereFromTheFirstMomentAndGoneAfterTheLast) {
   EXPECT_TRUE(log().empty());
 }
 
+// Found by the example program: the interruption came when the thread had already resumed, and hit
+// the request that removes the entry.
+TEST_F(AnnouncerTest, NoEndLeavesTheEntryBehind) {
+  for (int i = 0; i < 2000; ++i) {
+    {
+      const Announcer announcer(store(), setup());
+    }
+    ASSERT_TRUE(shared_->entries.empty()) << "round " << i;
+  }
+}
+
 TEST_F(AnnouncerTest, AWordIsToldAtOnce) {
   auto slow = setup();
   slow.time_to_live = seconds(1000);

@@ -9,8 +9,6 @@ import shutil
 import subprocess
 import sys
 
-import pytest
-
 TOOLS = ("ip", "tc", "unshare")
 
 
@@ -115,13 +113,3 @@ class Network:
     def remove(self):
         for namespace in self.namespaces:
             subprocess.run(["ip", "netns", "del", namespace], capture_output=True)
-
-
-@pytest.fixture
-def network():
-    reason = reason_against()
-    if reason:
-        pytest.skip(reason)
-    built = Network()
-    yield built
-    built.remove()

@@ -28,9 +28,9 @@ ENDINGS = {0, 3, 5}
 
 
 class Trials:
-    def __init__(self, conftest, worse, network, directory, chance):
-        self.world = conftest.World(network, directory)
-        self.size = conftest.LARGE
+    def __init__(self, world, worse, network, directory, chance):
+        self.world = world.World(network, directory)
+        self.size = world.LARGE
         self.worse_network = worse.WorseNetwork
         self.chance = chance
         self.counts = collections.Counter()
@@ -142,8 +142,8 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     os.environ["KVFERRY_BIN"] = options.kvferry
-    import conftest
     import net
+    import world
     import worse
 
     reason = net.reason_against()
@@ -154,7 +154,7 @@ def main():
     try:
         with tempfile.TemporaryDirectory(prefix="kvferry-hosts-") as directory:
             os.chmod(directory, 0o700)
-            trials = Trials(conftest, worse, network, pathlib.Path(directory), random.Random(options.seed))
+            trials = Trials(world, worse, network, pathlib.Path(directory), random.Random(options.seed))
             try:
                 trials.run(options.trials)
             finally:
