@@ -85,8 +85,8 @@ class PeerImpl final : public TransferImpl::Owner, public std::enable_shared_fro
   // How to open ours to it; nullopt: it said nothing, or nothing that we may use.
   const std::optional<wire::DataDoor>& data_door() const noexcept { return door_; }
   const std::string& why_no_data_door() const noexcept { return why_no_door_; }
-  // The address of its control connection, without the port; empty: a Unix socket.
-  std::string network_address() const;
+  // Where its control connection goes to, as DataDialler takes it.
+  session::Address network_address() const;
   // A stream for data that it has opened to us.
   void take_data(std::uint32_t stream, session::DataStream data);
   // Gives up a peer that is silent for too long although asked; runs as long as the connection.

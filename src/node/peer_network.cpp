@@ -37,11 +37,11 @@ void PeerImpl::on(const wire::DataDoor& message) {
   door_known_.notify_all();
 }
 
-std::string PeerImpl::network_address() const {
+session::Address PeerImpl::network_address() const {
   if (!who_.over_network) return {};
-  std::string text = who_.address.substr(0, who_.address.rfind(':'));
-  if (text.starts_with('[')) text = text.substr(1, text.size() - 2);
-  return text;
+  session::Address address = session::parse_address(who_.address);
+  address.port = who_.dialled_port;
+  return address;
 }
 
 void PeerImpl::on(const wire::Ping& message) {

@@ -171,12 +171,13 @@ asio::awaitable<void> PeerImpl::dial_streams(unsigned count, std::uint32_t epoch
   opening->for_peer = for_peer;
   const auto link = for_peer ? serving_ : asking_;
   const auto until = Clock::now() + kStreamTime;
+  const session::Address reached = network_address();
   const Greeting greeting{for_peer, epoch, node->network().congestion};
   try {
     if (!door_) throw Error(ErrorCode::refused, why_no_streams());
     for (unsigned i = 0; i < count && channel_; ++i) {
       auto data =
-          co_await node->data_dialler().open(*door_, network_address(), next_stream_++, until);
+          co_await node->data_dialler().open(*door_, reached, next_stream_++, until);
       ++opening->left;
       path::tcp::greet(node->net_threads()->place(), path::tcp::wire_over(std::move(data)),
                        greeting, kStreamTime,

@@ -25,11 +25,11 @@ constexpr int kIntervalSeconds = 2;
 constexpr int kProbes = 3;
 constexpr int kUnacknowledgedMs = 10'000;
 
-Address address_of(const wire::DataDoor& door, const std::string& reached_at) {
+Address address_of(const wire::DataDoor& door, const Address& reached_at) {
   Address address;
-  address.port = door.port;
-  address.host = reached_at;
-  if (!reached_at.empty()) return address;
+  address.port = reached_at.port != 0 ? reached_at.port : door.port;
+  address.host = reached_at.host;
+  if (!address.host.empty()) return address;
   std::error_code error;
   const auto listening = asio::ip::make_address(door.ip, error);
   if (error)
@@ -55,7 +55,7 @@ asio::awaitable<void> say_join(asio::ip::tcp::socket& socket, const wire::DataDo
 
 }  // namespace
 
-asio::awaitable<DataStream> DataDialler::open(wire::DataDoor door, std::string reached_at,
+asio::awaitable<DataStream> DataDialler::open(wire::DataDoor door, Address reached_at,
                                               std::uint32_t stream,
                                               std::chrono::steady_clock::time_point until) {
   const Address address = address_of(door, reached_at);

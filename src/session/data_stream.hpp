@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/unique_fd.hpp"
+#include "session/address.hpp"
 #include "session/tls.hpp"
 #include "wire/messages.hpp"
 
@@ -27,12 +28,12 @@ struct DataStream {
 // Opens streams for data to a peer that told us its door. On the node's I/O thread.
 class DataDialler {
  public:
-  // `reached_at`: the numeric address by which the peer's control connection goes over the network;
-  // empty where that is a Unix socket: then the door's own, or loopback where that is a wildcard.
+  // `reached_at`: where the peer's control connection goes to over the network, numeric; without a
+  // host where that is a Unix socket: then the door's own, or loopback where that is a wildcard;
+  // without a port where the peer dialled us: then the door's.
   // `stream`: a number that was not used on this door. Throws: Error{unreachable}, Error{deadline}
   // past `until`, Error{refused} (the other side does not know the session any more).
-  asio::awaitable<DataStream> open(wire::DataDoor door, std::string reached_at,
-                                   std::uint32_t stream,
+  asio::awaitable<DataStream> open(wire::DataDoor door, Address reached_at, std::uint32_t stream,
                                    std::chrono::steady_clock::time_point until);
 
  private:

@@ -99,6 +99,8 @@ asio::awaitable<Dialled> over_network(const Address& address, Reached& reached,
   Caller who;
   who.over_network = true;
   who.address = text_of(reached.socket);
+  std::error_code ignored;
+  who.dialled_port = reached.socket.remote_endpoint(ignored).port();
   Dialled dialled;
   if (!options.tls) {
     dialled.channel = std::make_shared<Channel>(Stream(std::move(reached.socket)));

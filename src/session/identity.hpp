@@ -34,6 +34,8 @@ struct Caller {
   bool over_network = false;
   bool encrypted = false;
   std::string address{};  // over the network: "10.0.0.7:4711"
+  // Of `address`, where we dialled it: behind a mapped port the peer itself knows another one.
+  std::uint16_t dialled_port = 0;
   Proven proven{};
   Permission rights{};
   // "pid 4711"; "10.0.0.7:4711, token 'reader'"

@@ -96,7 +96,8 @@ class ListenerTest : public ::testing::Test {
   std::string open_stream(const wire::DataDoor& to, std::uint32_t stream) {
     return run([this, to, stream]() -> asio::awaitable<void> {
       const auto until = std::chrono::steady_clock::now() + 5s;
-      ours.emplace_back(co_await dialler.open(to, "", stream, until));
+      const Address nowhere_else;
+      ours.emplace_back(co_await dialler.open(to, nowhere_else, stream, until));
     });
   }
 

@@ -171,7 +171,6 @@ def test_a_slow_reader_holds_up_nobody(world):
         assert server.process.poll() is None
 
 
-@pytest.mark.xfail(reason="data streams go to the port the owner listens on, not to the one that was dialled")
 def test_a_port_that_is_mapped(world):
     """A container's published port, or a tunnel: clients know another port than the server does."""
     world.serve()
