@@ -219,5 +219,44 @@ TEST(Versions, AgreeOnTheHighestCommonOne) {
   EXPECT_THROW(agree(3, 4, 1, 2), Error);
 }
 
+TEST(UcxGrants, AgreeWithWhatWasAnnouncedAndLieInTheirRegions) {
+  PoolInfo announced;
+  announced.number = 3;
+  announced.name = "kv";
+  announced.shape = {2, 2, 1, 8, 4, DType::bf16};  // 128-byte blocks, K and V 64 each
+  announced.blocks = 10;
+  const UcxGrant joint{1, 3, 1, 1, 128, {{0, 0}, {0, 1280}}, {{4096, 2560, {std::byte{1}}}}};
+  const UcxGrant apart{1,
+                       3,
+                       1,
+                       2,
+                       80,
+                       {{0, 0}, {1, 0}, {0, 800}, {1, 800}},
+                       {{4096, 1584, {std::byte{1}}}, {9000, 1584, {std::byte{2}}}}};
+  EXPECT_NO_THROW(check_grant(joint, announced));
+  EXPECT_NO_THROW(check_grant(apart, announced));
+  const auto refused = [&](UcxGrant grant, const char* words,
+                           const std::function<void(UcxGrant&)>& change) {
+    change(grant);
+    try {
+      check_grant(grant, announced);
+      ADD_FAILURE() << words;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::refused);
+      EXPECT_THAT(error.what(), HasSubstr(words));
+    }
+  };
+  refused(joint, "number of its grant over ucx", [](UcxGrant& g) { g.pool = 4; });
+  refused(joint, "generation", [](UcxGrant& g) { g.generation = 2; });
+  refused(joint, "parts", [](UcxGrant& g) { g.parts = 3; });
+  refused(joint, "block stride", [](UcxGrant& g) { g.block_stride = 127; });
+  refused(joint, "number of planes", [](UcxGrant& g) { g.planes.pop_back(); });
+  refused(joint, "region of a plane", [](UcxGrant& g) { g.planes[0].region = 1; });
+  refused(joint, "offset of a plane", [](UcxGrant& g) { g.planes[1].offset = 1281; });
+  refused(joint, "offset of a plane", [](UcxGrant& g) { g.planes[1].offset = ~0ull; });
+  refused(joint, "offset of a plane", [](UcxGrant& g) { g.regions[0].bytes = 2559; });
+  refused(apart, "offset of a plane", [](UcxGrant& g) { g.block_stride = ~0ull; });
+}
+
 }  // namespace
 }  // namespace kvferry::wire

@@ -37,7 +37,7 @@ def test_the_examples_of_the_page_over_tcp_in_software(start):
     assert serve[0] == "serve" and [c[0] for c in clients] == ["pull", "push"]
     server = start.server(*serve[1:], "--fill", "indexed")
     for client in clients:
-        result = skip_without(kvferry(client[0], "--port", server.port, *client[1:], "--input-tokens", "64"))
+        result = skip_without(kvferry(client[0], "--port", server.port, *client[1:]))
         assert result.returncode == 0, result.stderr
         assert "path      ucx" in result.stdout
         assert "every byte" in result.stdout

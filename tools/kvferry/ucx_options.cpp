@@ -2,8 +2,6 @@
 
 #include <CLI/CLI.hpp>
 
-#include "option_checks.hpp"
-
 namespace kvferry::cli {
 
 void add_ucx(CLI::App& app, UcxOptions& options) {
@@ -12,7 +10,11 @@ void add_ucx(CLI::App& app, UcxOptions& options) {
                  "RDMA UCX copies in software and checks no keys: a peer that was let in can then "
                  "read and write any byte of this process (docs/rdma.md)")
       ->type_name("LIST")
-      ->check(not_empty())
+      ->check(CLI::Validator(
+          [](const std::string& given) -> std::string {
+            return given.empty() ? "the value is empty; leave the option out for its default" : "";
+          },
+          ""))
       ->default_str("RDMA alone")
       ->group("RDMA (path ucx)");
 }

@@ -40,9 +40,11 @@ std::vector<Lane> Endpoint::read_lanes() const {
 
 // Called by ucp_worker_progress, where an endpoint must not be closed.
 void Endpoint::on_error(void* self, ucp_ep_h, ucs_status_t status) {
-  auto& endpoint = *static_cast<Endpoint*>(self);
-  endpoint.fail(fmt::format("UCX lost the peer over {}: {}", endpoint.carriage_,
-                            endpoint.engine_.ucp().text_of(status)));
+  static_cast<Endpoint*>(self)->lost(status);
+}
+
+void Endpoint::lost(ucs_status_t status) {
+  fail(fmt::format("UCX lost the peer over {}: {}", carriage_, engine_.ucp().text_of(status)));
 }
 
 void Endpoint::fail(std::string why) {

@@ -21,6 +21,8 @@ class Endpoint {
   // Gives it up; the first reason counts. Whatever is under way ends soon, and touches our memory
   // no more.
   void fail(std::string why);
+  // The same, for a reason of UCX's.
+  void lost(ucs_status_t status);
   // Closes it by force once it has failed; true while that is under way.
   bool tend() noexcept;
   // UCX has destroyed it.

@@ -16,8 +16,6 @@
 namespace kvferry::path::ucx {
 namespace {
 
-// RDMA, and what it takes to reach GPU memory. Names that a build of UCX does not know it skips.
-constexpr const char* kRdma = "rc,dc,cuda,gdr_copy";
 constexpr const char* kCards = "/sys/class/infiniband";
 // While something is under way its end is worth a short spin: sleeping and waking take about 10 us.
 constexpr auto kSpin = std::chrono::microseconds(50);
@@ -46,12 +44,6 @@ std::string UcpEngine::why_not() const {
         "--ucx-transports (UcxOptions::transports) on both sides takes them by name",
         kCards, "in software, where no key protects any byte of the two processes");
   return UcpLibrary::why_not();
-}
-
-std::string UcpEngine::describe() {
-  const auto& ucp = UcpLibrary::get_loaded();
-  return fmt::format("UCX {}, transports {}", ucp.version(),
-                     takes_software() ? transports_ : std::string(kRdma) + " (RDMA alone)");
 }
 
 // ---- from any thread ----
@@ -170,56 +162,6 @@ std::shared_ptr<Endpoint> UcpEngine::make_endpoint(const std::vector<std::byte>&
 void UcpEngine::remember(const std::shared_ptr<RemoteKeys>& keys) {
   std::erase_if(keys_, [](const auto& weak) { return weak.expired(); });
   keys_.push_back(keys);
-}
-
-ucp_config_t* UcpEngine::read_config() const {
-  ucp_config_t* config = nullptr;
-  if (const auto status = ucp_->config_read(nullptr, nullptr, &config); status != UCS_OK)
-    throw Error(ErrorCode::resource, fmt::format("UCX cannot read its settings: {}; look at the "
-                                                 "UCX_... variables of the environment",
-                                                 ucp_->text_of(status)));
-  const std::string& transports = takes_software() ? transports_ : std::string(kRdma);
-  if (const auto status = ucp_->config_modify(config, "TLS", transports.c_str());
-      status != UCS_OK) {
-    ucp_->config_release(config);
-    throw Error(ErrorCode::invalid_argument,
-                fmt::format("UcxOptions::transports (--ucx-transports) '{}': {}", transports,
-                            ucp_->text_of(status)));
-  }
-  return config;
-}
-
-void UcpEngine::open_worker() {
-  ucp_ = &UcpLibrary::get_loaded();
-  const std::unique_ptr<ucp_config_t, decltype(ucp_->config_release)> config(read_config(),
-                                                                             ucp_->config_release);
-  ucp_params_t params{};
-  params.field_mask = UCP_PARAM_FIELD_FEATURES | UCP_PARAM_FIELD_NAME;
-  params.features = UCP_FEATURE_RMA | UCP_FEATURE_WAKEUP;
-  params.name = "kvferry";
-  const auto status =
-      ucp_->init_version(UCP_API_MAJOR, UCP_API_MINOR, &params, config.get(), &context_);
-  if (status != UCS_OK)
-    throw Error(ErrorCode::refused,
-                fmt::format("UCX {} has none of the transports {} here: {}; `ucx_info -d` lists "
-                            "those that it has",
-                            ucp_->version(), takes_software() ? transports_ : kRdma,
-                            ucp_->text_of(status)));
-  ucp_context_attr_t attributes{};
-  attributes.field_mask = UCP_ATTR_FIELD_MEMORY_TYPES;
-  if (ucp_->context_query(context_, &attributes) == UCS_OK) memory_types_ = attributes.memory_types;
-  ucp_worker_params_t worker_params{};
-  worker_params.field_mask = UCP_WORKER_PARAM_FIELD_THREAD_MODE;
-  worker_params.thread_mode = UCS_THREAD_MODE_SINGLE;
-  int fd = -1;
-  auto made = ucp_->worker_create(context_, &worker_params, &worker_);
-  if (made == UCS_OK) made = ucp_->worker_get_efd(worker_, &fd);
-  if (made != UCS_OK)
-    throw Error(ErrorCode::resource,
-                fmt::format("UCX cannot make a worker: {}; check ulimit -l and "
-                            "ulimit -n",
-                            ucp_->text_of(made)));
-  watch(fd);
 }
 
 void UcpEngine::watch(int fd) {

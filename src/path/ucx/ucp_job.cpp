@@ -6,6 +6,21 @@
 #include "path/ucx/ucp_endpoint.hpp"
 
 namespace kvferry::path::ucx {
+namespace {
+
+bool means_lost(ucs_status_t status) {
+  switch (status) {
+    case UCS_ERR_ENDPOINT_TIMEOUT:
+    case UCS_ERR_CONNECTION_RESET:
+    case UCS_ERR_UNREACHABLE:
+    case UCS_ERR_NOT_CONNECTED:
+    case UCS_ERR_REJECTED:
+    case UCS_ERR_CANCELED: return true;
+    default: return false;
+  }
+}
+
+}  // namespace
 
 UcpJob::UcpJob(Key, plan::Plan plan, std::shared_ptr<Reach> reach, Direction direction,
                std::shared_ptr<JobObserver> observer)
@@ -154,6 +169,8 @@ void UcpJob::ended(Operation& operation, ucs_status_t status) noexcept {
     if (flushing_) flushed_ = true;
     return;
   }
+  // Operations may hear of it before the endpoint's own callback does.
+  if (means_lost(status)) endpoint_->lost(status);
   // Of an endpoint that has failed step() knows a better reason.
   if (!endpoint_->usable()) return;
   fail(ErrorCode::failed,
