@@ -18,7 +18,7 @@ constexpr std::string_view kTcp = R"(#
 #                tag_send: 0..<egr/short>..8185..<egr/zcopy>..20553..<rndv>..(inf)
 #
 )";
-// Made after the same lines of its source; no such card is at hand.
+// What such lines are expected to be; no such card is at hand.
 constexpr std::string_view kRc =
     R"(#                 lane[0]:  4:rc_mlx5/mlx5_0:1.0 md[3]  -> md[3]/ib/sysdev[0] rma#0 am am_bw#0
 #                 lane[1]:  9:rc_mlx5/mlx5_1:1.0 md[4]  -> md[4]/ib/sysdev[1] rma_bw#1
