@@ -49,7 +49,7 @@ TEST(FixedWords, are_what_a_type_spells_out) {
 }
 
 TEST_F(Completion, knows_every_command_and_option_of_the_parser) {
-  EXPECT_EQ(program_.commands.size(), 9u);
+  EXPECT_EQ(program_.commands.size(), 10u);
   for (const char* shell : {"bash", "zsh", "fish"}) {
     const std::string script = completion_script(*app_, shell);
     for (const CLI::App* sub : app_->get_subcommands([](const CLI::App*) { return true; })) {

@@ -38,7 +38,8 @@ TEST(Usage, says_what_is_wrong) {
   EXPECT_EQ(message_of({"pull", "--count", "1", "--count", "2"}),
             "kvferry pull: --count was given twice");
   EXPECT_EQ(message_of({}),
-            "kvferry: a command is required: serve, pull, push, explain, peers, bench, doctor, plan, completion");
+            "kvferry: a command is required: serve, pull, push, explain, peers, bench, doctor, "
+            "plan, keygen, completion");
   EXPECT_THAT(message_of({"fetch"}), HasSubstr("\"fetch\" is not a command"));
   EXPECT_EQ(message_of({"--vresion"}),
             "kvferry: unknown option --vresion; did you mean --version?");

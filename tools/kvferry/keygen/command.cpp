@@ -17,14 +17,15 @@ namespace {
 
 constexpr const char* kText = R"(Make what peers on other hosts prove themselves with.
 
-token: one secret that both sides know, in a file NAME.token; the simplest. Copy it to every
-host, by a way that keeps it secret, and give it to both sides with --token-file.
+token: one secret that both sides know, in a file NAME.token; the simplest. Copy it to
+every host, by a way that keeps it secret, and give it to both sides with --token-file.
 
-authority: a certificate that signs others, in ca.pem, and its key in ca.key. Keep ca.key where
-certificates are made; only ca.pem goes to the hosts.
+authority: a certificate that signs others, in ca.pem, and its key in ca.key. Keep ca.key
+where certificates are made; only ca.pem goes to the hosts.
 
-certificate: one node's own, in NAME.pem, and its key in NAME.key, signed by the authority in
-the same directory. Give them to that node with --tls-cert, --tls-key and --tls-ca ca.pem.
+certificate: one node's own, in NAME.pem, and its key in NAME.key, signed by the authority
+in the same directory. Give them to that node with --tls-cert, --tls-key and --tls-ca
+ca.pem.
 
 Secrets are written with mode 0600, and no file is ever overwritten.)";
 
@@ -34,7 +35,7 @@ constexpr const char* kFooter = R"(Examples:
   kvferry keygen certificate --dir keys --name prefill-0 --host 10.0.0.5
   kvferry serve --ip 10.0.0.5 --token-file cluster.token
 
-A server that lets in several clients by tokens of their own has all their lines in one file:
+A server that lets in several clients by tokens of their own has their lines in one file:
   cat reader.token loader.token > server.tokens; chmod 600 server.tokens
 
 Exit codes:
