@@ -176,13 +176,12 @@ asio::awaitable<void> PeerImpl::dial_streams(unsigned count, std::uint32_t epoch
   try {
     if (!door_) throw Error(ErrorCode::refused, why_no_streams());
     for (unsigned i = 0; i < count && channel_; ++i) {
-      auto data =
-          co_await node->data_dialler().open(*door_, reached, next_stream_++, until);
+      auto data = co_await node->data_dialler().open(*door_, reached, next_stream_++, until);
       ++opening->left;
       path::tcp::greet(node->net_threads()->place(), path::tcp::wire_over(std::move(data)),
                        greeting, kStreamTime,
-                       {[link, opening](auto wire, const Greeting& same) {
-                          link->adopt(std::move(wire), same, false);
+                       {[link, opening](auto place, auto wire, const Greeting& same) {
+                          link->adopt(std::move(place), std::move(wire), same, false);
                           opening->one_less();
                         },
                         [opening](const std::string& why) {
@@ -207,9 +206,9 @@ void PeerImpl::take_data(std::uint32_t, session::DataStream data) {
                                       [self = shared_from_this()](void*) { --self->greeting_; });
   path::tcp::await_greeting(
       node->net_threads()->place(), path::tcp::wire_over(std::move(data)), kStreamTime,
-      {[self = shared_from_this(), counted](auto wire, const Greeting& greeting) {
+      {[self = shared_from_this(), counted](auto place, auto wire, const Greeting& greeting) {
          const auto link = greeting.for_acceptor ? self->asking_ : self->serving_;
-         link->adopt(std::move(wire), greeting, true);
+         link->adopt(std::move(place), std::move(wire), greeting, true);
        },
        [self = shared_from_this()](const std::string& why) {
          if (const auto alive = self->node_.lock())

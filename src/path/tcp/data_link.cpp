@@ -29,14 +29,15 @@ void DataLink::say(wire::Message message) {
 
 // ---- streams ----
 
-void DataLink::adopt(std::unique_ptr<WireSocket> wire, const Greeting& greeting, bool answer) {
+void DataLink::adopt(NetThreads::Place place, std::unique_ptr<WireSocket> wire,
+                     const Greeting& greeting, bool answer) {
   if (!enter_epoch(greeting.epoch)) return;
   std::string used =
       tune_socket(wire->fd(), setup_.congestion.empty() ? greeting.congestion : setup_.congestion);
   std::string kind = wire->name();
   WireSocket& socket = *wire;
   const auto stream =
-      std::make_shared<Stream>(setup_.threads->place(), std::move(wire), shared_from_this());
+      std::make_shared<Stream>(std::move(place), std::move(wire), shared_from_this());
   {
     const std::lock_guard lock(mutex_);
     if (closed_) return stream->close(closed_why_);

@@ -73,10 +73,12 @@ class DataLink final : public StreamOwner, public std::enable_shared_from_this<D
   std::string why_not() const;
 
   // ---- streams ----
-  // A stream that was greeted; tuned here. The first of a later epoch ends those before it; one of
-  // an earlier epoch is closed. `answer`: the greeting is ours to answer. Any thread. Throws:
+  // A stream that was greeted; tuned here. It stays at its place: those that are greeted at once
+  // are then spread over the threads evenly. The first of a later epoch ends those before it; one
+  // of an earlier epoch is closed. `answer`: the greeting is ours to answer. Any thread. Throws:
   // Error{unreachable}, Error{invalid_argument} (the congestion control).
-  void adopt(std::unique_ptr<WireSocket> wire, const Greeting& greeting, bool answer);
+  void adopt(NetThreads::Place place, std::unique_ptr<WireSocket> wire, const Greeting& greeting,
+             bool answer);
   void streams_opened();
   void streams_refused(const std::string& why);
   // Waits until there are `count`; where fewer can be had, those will do. Returns how many there

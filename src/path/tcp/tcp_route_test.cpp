@@ -221,7 +221,7 @@ TEST_F(TcpEnds, BrokenStreamsEndTransfersAndAreOpenedAnew) {
     const auto job = start(direction, 50'000'000);
     std::this_thread::sleep_for(milliseconds(100));
     // Another set of streams: all before it ends.
-    links.owner().adopt(plain_wire(test::loopback_pair().first), {false, ++epoch, ""}, false);
+    links.adopt(plain_wire(test::loopback_pair().first), {false, ++epoch, ""});
     const auto result = ended(*job);
     EXPECT_FALSE(result.moved_all);
     EXPECT_EQ(result.code, ErrorCode::unreachable);

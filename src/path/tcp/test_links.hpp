@@ -65,6 +65,10 @@ class Links {
 
   DataLink& requester() { return *links_[0]; }
   DataLink& owner() { return *links_[1]; }
+  // A stream for the owner, as if greeted.
+  void adopt(std::unique_ptr<WireSocket> wire, const Greeting& greeting) {
+    owner().adopt(threads_->place(), std::move(wire), greeting, false);
+  }
   std::shared_ptr<DataLink> requester_link() { return links_[0]; }
   // Messages are lost from now on, as by a stopped owner.
   void mute() { muted_ = true; }
@@ -123,14 +127,14 @@ class Links {
     for (unsigned i = 0; i < count; ++i) {
       auto [a, b] = loopback_pair();
       await_greeting(threads_->place(), plain_wire(std::move(b)), std::chrono::seconds(5),
-                     {[this](auto wire, const Greeting& greeting) {
-                        links_[1]->adopt(std::move(wire), greeting, true);
+                     {[this](auto place, auto wire, const Greeting& greeting) {
+                        links_[1]->adopt(std::move(place), std::move(wire), greeting, true);
                       },
                       [](const std::string& why) { ADD_FAILURE() << why; }});
       greet(threads_->place(), plain_wire(std::move(a)), {false, epoch, ""},
             std::chrono::seconds(5),
-            {[this](auto wire, const Greeting& greeting) {
-               links_[0]->adopt(std::move(wire), greeting, false);
+            {[this](auto place, auto wire, const Greeting& greeting) {
+               links_[0]->adopt(std::move(place), std::move(wire), greeting, false);
                if (--left_ == 0) links_[0]->streams_opened();
              },
              [](const std::string& why) { ADD_FAILURE() << why; }});
