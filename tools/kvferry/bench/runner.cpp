@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <ctime>
 
+#include "bench/bare_launch.hpp"
 #include "bench/crowd.hpp"
 #include "bench/figure.hpp"
 #include "bench/suite.hpp"
@@ -218,8 +219,11 @@ Figure Runner::measure(const Work& work) {
   figure.verified(session.verify(move));
   std::vector<Measure> measures;
   std::vector<double> wall;
+  std::unique_ptr<BareLaunch> bare;
   if (work.group == Group::posting) {
     measures.push_back([&] {
+      // What comes first leaves caches, clocks and the driver as they are between transfers.
+      session.post(move).wait();
       const auto start = Clock::now();
       const double before = thread_cpu_seconds();
       const Transfer transfer = session.post(move);
@@ -228,6 +232,20 @@ Figure Runner::measure(const Work& work) {
       transfer.wait();
       return cpu;
     });
+    if (work.path == "cuda_ipc") {
+      bare = make_bare_launch(
+          client_device(work) == "host" ? server_device(work) : client_device(work), work.blocks,
+          pool_blocks(work, topology_, settings_.quick));
+      figure.add_way("bare launch");
+      measures.push_back([&] {
+        session.post(move).wait();
+        const double before = thread_cpu_seconds();
+        bare->start();
+        const double cpu = thread_cpu_seconds() - before;
+        bare->wait();
+        return cpu;
+      });
+    }
   } else {
     measures.push_back([&] {
       const auto start = Clock::now();
