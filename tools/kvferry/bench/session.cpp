@@ -53,6 +53,9 @@ NodeOptions node_options(const ClientTuning& tuning, Session::Log log) {
   options.name = "bench";
   options.copy_threads = tuning.copy_threads;
   options.copy_costs = tuning.costs;
+  options.network = tuning.network;
+  options.ucx = tuning.ucx;
+  options.credentials = tuning.credentials;
   options.log = std::move(log);
   return options;
 }
