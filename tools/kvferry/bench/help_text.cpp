@@ -11,8 +11,9 @@ with itself, GPUs with one another, GPUs with host memory. Each case is first ch
 the byte, then timed from the call to the moment the caller knows that it is done.
 
 Beside every figure stands one contiguous copy of the same bytes between the same two
-devices (over networks another, see below), measured in turn with it: cudaMemcpyAsync where there is a GPU, the best of
-memcpy and streaming stores on as many threads in host memory. "of ref" is what part of
+devices, measured in turn with it: cudaMemcpyAsync where there is a GPU, the best of
+memcpy and streaming stores on as many threads in host memory; over networks what the
+groups tcp and ucx name below. "of ref" is what part of
 that copy's rate the transfer reaches: the median of the ratios of single repetitions,
 with its 95 % confidence interval. Nothing is a best-of.
 

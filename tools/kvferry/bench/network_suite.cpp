@@ -90,25 +90,26 @@ class NetworkBuilder {
       for (const bool pull : {true, false}) add(tcp_work(pair, kMoved, usual, "plain"), pull);
       return;
     }
+    // Works of as many streams and of one wire stand together: they share connections.
+    for (const std::uint32_t streams : streams_) add_plain(pair, streams);
     for (const std::uint32_t streams : streams_) {
-      const Work plain = tcp_work(pair, kMoved, streams, "plain");
+      if (quick_ && (streams > 1 || pair.server != "host")) break;
       for (const bool pull : {true, false}) {
-        if (quick_ && !pull) break;
-        add(plain, pull);
-        if (!quick_) add(plain, pull, "contiguous");
+        if (pull || !quick_) add(tcp_work(pair, kMoved, streams, "tls"), pull);
       }
+      if (!quick_ && streams == 1) add(tcp_work(pair, 1, 1, "tls"), true);
     }
-    add(tcp_work(pair, 1, 1, "plain"), true);
-    if (!quick_) add(tcp_work(pair, 1, 1, "plain"), false);
-    for (const char* wire : {"checksum", "tls"}) {
-      for (const std::uint32_t streams : streams_) {
-        for (const bool pull : {true, false}) {
-          if (quick_ && (!pull || streams > 1 || pair.server != "host")) continue;
-          add(tcp_work(pair, kMoved, streams, wire), pull);
-        }
-      }
+  }
+
+  void add_plain(const DevicePair& pair, std::uint32_t streams) {
+    for (const bool pull : {true, false}) {
+      if (quick_ && !pull) break;
+      const Work plain = tcp_work(pair, kMoved, streams, "plain");
+      add(plain, pull);
+      if (!quick_) add(plain, pull, "contiguous");
+      if (!quick_) add(tcp_work(pair, kMoved, streams, "checksum"), pull);
+      if (streams == 1) add(tcp_work(pair, 1, 1, "plain"), pull);
     }
-    if (!quick_) add(tcp_work(pair, 1, 1, "tls"), true);
   }
 
   void add_iperf3() {

@@ -84,7 +84,7 @@ TEST(ResultJson, NamesTheFieldThatIsWrong) {
                 Json(sample_json()["figures"][3]["seconds"]["max"]).dump());
   EXPECT_EQ(refusal_with("/figures/0/group", "speed"),
             "old.json: figures[0].group is \"speed\"; it should be one of throughput, blocks, sms, "
-            "latency, posting, clients");
+            "latency, posting, clients, tcp, ucx");
   EXPECT_EQ(refusal_with("/machine/gpus/1/sms", -1),
             "old.json: machine.gpus[1].sms is -1; it should be a whole number from 0 to "
             "4294967295");

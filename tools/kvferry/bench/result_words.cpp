@@ -31,10 +31,12 @@ std::string_view title(Group group, bool small) noexcept {
 std::string what(const Work& work) {
   std::string text = work.direction == "both" ? "both ways" : work.direction;
   const bool many = work.group == Group::clients;
+  // Where almost all are scattered that is not said.
+  const bool brief = many || work.group == Group::tcp;
   if (work.path == "iperf3")
     text = "iperf3";
-  else if (!many || work.order != "scattered")
-    text += " " + work.order;  // these are scattered all
+  else if (!brief || work.order != "scattered")
+    text += " " + work.order;
   if (work.copy != "auto") text += " " + work.copy;
   if (work.layout != "joint") text += " " + work.layout;
   if (work.max_sms != 0) text += ", " + counted(work.max_sms, "SM");

@@ -77,6 +77,10 @@ Pace pace_for(const Work& work, const RunSettings& settings) {
     pace.least = 100;
     pace.wanted = settings.quick ? 500 : 5000;
     pace.budget = 2 * settings.per_work;
+  } else if (settings.quick && over_network(work)) {
+    // Slower than any other, and they are many: still enough for an interval.
+    pace.warmups = 1;
+    pace.least = pace.wanted = 7;
   }
   return pace;
 }
@@ -209,7 +213,9 @@ ClientTuning Runner::tuning_for(const Work& work) const {
 Session& Runner::session_for(const Work& work) {
   const SessionSpec spec{server_spec(work), client_device(work), work.layout,
                          pool_blocks(work, topology_, settings_.quick)};
-  const std::string key = fmt::format("{} {} {}", spec.server.key(), spec.device, spec.layout);
+  // Connections, once open, stay: a work has as many as it is about.
+  const std::string key =
+      fmt::format("{} {} {} {}", spec.server.key(), spec.device, spec.layout, work.streams);
   if (session_ == nullptr || key != session_key_) {
     session_.reset();
     session_ = std::make_unique<Session>(spec, servers_.address(spec.server), tuning_for(work),
