@@ -9,14 +9,12 @@
 #include <chrono>
 #include <cstring>
 
+#include "bench/whole_pieces.hpp"
 #include "kvferry/error.hpp"
 #include "path/tcp/wire_socket.hpp"
 
 namespace kvferry::cli::bench {
 namespace {
-
-// Of one call: what plain programs use, and more helps nobody.
-constexpr std::size_t kCallBytes = std::size_t{1} << 20;
 
 void check(bool good, const char* what) {
   if (good) return;
@@ -43,16 +41,6 @@ std::pair<UniqueFd, UniqueFd> connected_pair() {
   return {std::move(near), std::move(far)};
 }
 
-// Bytes moved; 0: the connection has ended.
-template <typename Call>
-std::size_t once(const Call& call) noexcept {
-  ssize_t moved = 0;
-  do {
-    moved = call();
-  } while (moved < 0 && errno == EINTR);
-  return moved > 0 ? static_cast<std::size_t>(moved) : 0;
-}
-
 }  // namespace
 
 PlainSockets::PlainSockets(unsigned streams, const std::string& congestion) {
@@ -76,9 +64,10 @@ PlainSockets::~PlainSockets() {
   round_.notify_all();
 }
 
-PlainSockets::Part PlainSockets::part(std::size_t stream) const noexcept {
-  const std::uint64_t bytes = bytes_;
-  return {bytes * stream / streams_.size(), bytes * (stream + 1) / streams_.size()};
+std::vector<iovec> PlainSockets::part(std::vector<std::byte>& bytes, std::size_t stream) const {
+  const std::uint64_t all = bytes_;
+  return cut({{bytes.data(), all}}, all * stream / streams_.size(),
+             all * (stream + 1) / streams_.size());
 }
 
 // Nobody sends or receives between two copies.
@@ -90,29 +79,15 @@ void PlainSockets::grow(std::uint64_t bytes) {
 void PlainSockets::send_when_asked(std::size_t stream) noexcept {
   const int fd = streams_[stream].second.get();
   char asking = 0;
-  while (once([&] { return ::recv(fd, &asking, 1, 0); }) != 0) {
-    const Part part = this->part(stream);
-    for (std::size_t at = part.begin; at < part.end;) {
-      const std::size_t wanted = std::min(part.end - at, kCallBytes);
-      const std::size_t sent = once([&] { return ::send(fd, &from_[at], wanted, MSG_NOSIGNAL); });
-      if (sent == 0) return;
-      at += sent;
-    }
+  while (receive_all(fd, {{&asking, 1}})) {
+    if (!send_all(fd, part(from_, stream))) return;
   }
 }
 
 bool PlainSockets::receive(std::size_t stream) noexcept {
   const int fd = streams_[stream].first.get();
-  const char asking = 1;
-  if (once([&] { return ::send(fd, &asking, 1, MSG_NOSIGNAL); }) == 0) return false;
-  const Part part = this->part(stream);
-  for (std::size_t at = part.begin; at < part.end;) {
-    const std::size_t wanted = std::min(part.end - at, kCallBytes);
-    const std::size_t got = once([&] { return ::recv(fd, &to_[at], wanted, 0); });
-    if (got == 0) return false;
-    at += got;
-  }
-  return true;
+  char asking = 1;
+  return send_all(fd, {{&asking, 1}}) && receive_all(fd, part(to_, stream));
 }
 
 void PlainSockets::receive_each_round(std::size_t stream, const std::stop_token& stop) noexcept {

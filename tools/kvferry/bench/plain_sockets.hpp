@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/uio.h>
+
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -30,10 +32,8 @@ class PlainSockets {
   double copy(std::uint64_t bytes);
 
  private:
-  struct Part {
-    std::size_t begin = 0, end = 0;
-  };
-  Part part(std::size_t stream) const noexcept;
+  // What one stream carries of the bytes of either side.
+  std::vector<iovec> part(std::vector<std::byte>& bytes, std::size_t stream) const;
   void grow(std::uint64_t bytes);
   // At the far ends: what one byte of `asking` asks for.
   void send_when_asked(std::size_t stream) noexcept;
