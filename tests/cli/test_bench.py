@@ -5,7 +5,9 @@ import glob
 import io
 import json
 import os
+import pathlib
 import re
+import shlex
 import signal
 import subprocess
 import time
@@ -179,6 +181,22 @@ def test_ucx_over_tcp_in_software_beside_a_get_of_its_own():
     for figure in figures.values():
         assert figure["path"] == "ucx" and figure["verified"] is True
         assert figure["reference"]["name"] == "one contiguous get by UCX"
+
+
+DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs"
+EXAMPLES = [
+    line for page in ("tcp.md", "rdma.md") for line in re.findall(r"^    kvferry (bench .*)$", (DOCS / page).read_text(), re.M)
+]
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_the_examples_of_the_pages_name_what_there_is(example):
+    result = kvferry(*shlex.split(example), "--list")
+    assert result.returncode == 0, result.stderr
+
+
+def test_there_are_examples():
+    assert len(EXAMPLES) == 5
 
 
 def test_layouts_are_measured_and_said():
