@@ -97,7 +97,7 @@ def gpu_cases():
 
 
 def network_cases(gpus):
-    """Over TCP between two processes of one host: pools on two GPUs, or both on the only one; in host memory without."""
+    """Over TCP on one host: pools on two GPUs, or both on the only one; without any in host memory."""
     where, title = ("gpu", "TCP, GPU to GPU") if gpus else ("host", "TCP, host memory")
     devices = (min(1, gpus - 1), 0) if gpus else (-1, -1)
     place = Place(f"tcp-{where}", *devices, 65536)

@@ -3,6 +3,7 @@
 import random
 import signal
 import statistics
+from itertools import chain
 from pathlib import Path
 
 from cases import LAYERS
@@ -175,7 +176,7 @@ class Match:
             for c, _ in self.entrants
             if c.ours and c.key not in self.reasons
         }
-        fastest = min(ours, key=lambda key: statistics.median(sum(ours[key], [])), default=None)
+        fastest = min(ours, key=lambda key: statistics.median(chain.from_iterable(ours[key])), default=None)
         rivals = {c.key: c.against if c.against in ours else fastest for c, _ in self.entrants}
         for key, result in results.items():
             if key in self.reasons:

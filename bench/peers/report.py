@@ -92,8 +92,8 @@ def _compared(result):
                 fastest[case["key"]] = result["contestants"][figures["compared_with"]]["label"]
     listed = "; ".join(f"{key}: {label}" for key, label in fastest.items())
     return (
-        "\nPlain sockets copy one contiguous range of each layer between host pools and are compared with kvferry by as "
-        f"many streams, the others with the fastest kvferry row of the same work ({listed}).\n"
+        "\nPlain sockets copy one contiguous range of each layer between host pools and are compared with "
+        f"kvferry by as many streams, the others with the fastest kvferry row of the same work ({listed}).\n"
     )
 
 

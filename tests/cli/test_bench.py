@@ -185,7 +185,9 @@ def test_ucx_over_tcp_in_software_beside_a_get_of_its_own():
 
 DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs"
 EXAMPLES = [
-    line for page in ("tcp.md", "rdma.md") for line in re.findall(r"^    kvferry (bench .*)$", (DOCS / page).read_text(), re.M)
+    line
+    for page in ("tcp.md", "rdma.md")
+    for line in re.findall(r"^    kvferry (bench .*)$", (DOCS / page).read_text(), re.M)
 ]
 
 

@@ -106,7 +106,7 @@ ChildProcess& ChildProcess::operator=(ChildProcess&& other) noexcept {
 ChildProcess::~ChildProcess() { wait_end(std::chrono::milliseconds(0)); }
 
 std::string ChildProcess::output(std::size_t most) const {
-  struct stat info {};
+  struct stat info{};
   if (::fstat(output_.get(), &info) != 0) return {};
   const auto size = static_cast<std::size_t>(info.st_size);
   std::string text(std::min(size, most), '\0');
@@ -118,7 +118,7 @@ std::string ChildProcess::output(std::size_t most) const {
 
 std::vector<std::string> ChildProcess::new_lines() {
   std::vector<std::string> lines;
-  struct stat info {};
+  struct stat info{};
   if (::fstat(output_.get(), &info) != 0) return lines;
   std::string text(static_cast<std::size_t>(info.st_size) - read_, '\0');
   const ssize_t got = ::pread(output_.get(), text.data(), text.size(), static_cast<off_t>(read_));
