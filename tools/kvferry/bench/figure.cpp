@@ -69,7 +69,7 @@ Figure FigureBuilder::finish(const Samples& samples) {
   if (figure_.work.group == Group::posting) {
     figure_.gb_per_s = 0;  // nothing has moved yet when the call returns
   }
-  if (figure_.work.group == Group::latency || figure_.work.group == Group::posting) {
+  if (figure_.work.small()) {
     figure_.cdf = cdf_of(samples.of.front());
   }
   if (figure_.work.layout != "joint") {
