@@ -5,6 +5,7 @@
 
 #include <future>
 
+#include "base/sanitized.hpp"
 #include "path/host_shm/test_pools.hpp"
 #include "path/tcp/test_links.hpp"
 
@@ -214,7 +215,9 @@ TEST_F(TcpEnds, ARateIsKept) {
   EXPECT_TRUE(ended(*start(Direction::pull, 200'000'000)).moved_all);
   const double s = std::chrono::duration<double>(steady_clock::now() - begin).count();
   EXPECT_GT(s, 0.30);  // 67 MB at 200 MB/s: 0.336 s
-  EXPECT_LT(s, 0.60);
+  if (!kSanitized) {
+    EXPECT_LT(s, 0.60);
+  }
 }
 
 TEST_F(TcpEnds, BrokenStreamsEndTransfersAndAreOpenedAnew) {
