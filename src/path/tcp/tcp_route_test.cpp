@@ -265,7 +265,7 @@ TEST_F(TcpEnds, ServesOnlyWhatThePoolHas) {
     struct Waits final : Requester {
       std::promise<std::string> said;
       void ended(const wire::MoveEnd& end) noexcept override { said.set_value(end.message); }
-      void lost(const std::string& why) noexcept override { said.set_value("lost: " + why); }
+      void lost(const std::string& why, bool) noexcept override { said.set_value("lost: " + why); }
     };
     const auto waits = std::make_shared<Waits>();
     request.request = links.requester().draw_request();

@@ -72,10 +72,11 @@ class PeerLink {
   virtual const std::shared_ptr<Engine>& engine() const noexcept = 0;
   // Why nothing can be asked of the peer; empty: it can.
   virtual std::string why_not() const = 0;
-  // Throws: Error{refused}, Error{unreachable}, Error{deadline}.
-  virtual std::shared_ptr<Connection> connection() = 0;
-  // Keys of one of its pools, until close(). Throws: as connection().
-  virtual wire::UcxGrant open(std::uint32_t pool, std::uint64_t generation, bool wants_write) = 0;
+  // Waits no longer than `until`. Throws: Error{refused}, Error{unreachable}, Error{deadline}.
+  virtual std::shared_ptr<Connection> connection(std::chrono::steady_clock::time_point until) = 0;
+  // Keys of one of its pools, until close(). Waits and throws as connection().
+  virtual wire::UcxGrant open(std::uint32_t pool, std::uint64_t generation, bool wants_write,
+                              std::chrono::steady_clock::time_point until) = 0;
   virtual void close(std::uint32_t pool, std::uint64_t generation) noexcept = 0;
 };
 
