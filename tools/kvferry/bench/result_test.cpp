@@ -67,7 +67,7 @@ TEST(WorkKey, OverNetworks) {
   EXPECT_EQ(work.key(), "ucx" + key.substr(3));
 }
 
-TEST(Work, OneBlockOverANetworkIsSmall) {
+TEST(WorkKey, OneBlockOverANetworkIsSmall) {
   Work work = plain();
   EXPECT_FALSE(work.small());
   work.group = Group::latency;
