@@ -301,9 +301,10 @@ class Pool:
         Shapes as `layer` says; fp8 caches have PyTorch's fp8 dtypes. Imports torch.
         """
         import torch
+        import torch.utils.dlpack
 
         def tensor(layer: int, part: int | None) -> Any:
-            value = torch.from_dlpack(self.layer(layer, part))
+            value = torch.utils.dlpack.from_dlpack(self.layer(layer, part))
             name = _FP8.get(self.shape.dtype)
             return value.view(getattr(torch, name)) if name else value
 

@@ -156,10 +156,11 @@ std::shared_ptr<TransferImpl> PeerImpl::make_transfer(
 std::shared_ptr<TransferImpl> PeerImpl::start(const Request& request, const Pool& local,
                                               const TransferOptions& options) {
   const auto called = Clock::now();
+  const auto until = options.deadline ? time_after(called, *options.deadline) : kNever;
   const auto& remote =
       remote_pool(options.remote_pool.empty() ? local.name() : options.remote_pool);
   check_allowed(remote, request.direction, options);
-  const OpenedRoute opened = route_for(local.state(), remote, options);
+  const OpenedRoute opened = route_for(local.state(), remote, options, until);
   plan::Plan& plan = scratch_plan();
   plan_request(request, *opened.route, options.layers, plan);
   TransferImpl::Start start = start_of(remote, request.direction, options, opened, plan);
@@ -174,7 +175,7 @@ std::shared_ptr<PreparedImpl> PeerImpl::prepare(const Request& request, const Po
   const auto& remote =
       remote_pool(options.remote_pool.empty() ? local.name() : options.remote_pool);
   check_allowed(remote, request.direction, options);
-  const OpenedRoute opened = route_for(local.state(), remote, options);
+  const OpenedRoute opened = route_for(local.state(), remote, options, kNever);
   plan::Plan plan;
   plan_request(request, *opened.route, options.layers, plan);
   PreparedImpl::Setup setup;

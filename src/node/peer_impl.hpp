@@ -39,6 +39,7 @@ namespace kvferry::detail {
 class PeerImpl final : public TransferImpl::Owner, public std::enable_shared_from_this<PeerImpl> {
  public:
   using Clock = std::chrono::steady_clock;
+  static constexpr auto kNever = Clock::time_point::max();
 
   PeerImpl(const std::shared_ptr<NodeImpl>& node, std::uint64_t number,
            std::shared_ptr<session::Channel> channel, session::Caller who, wire::Hello theirs);
@@ -124,10 +125,12 @@ class PeerImpl final : public TransferImpl::Owner, public std::enable_shared_fro
   std::shared_ptr<NodeImpl> node() const;  // throws when the node is gone
   const wire::PoolInfo& remote_pool(const std::string& name) const;
   OpenedRoute route_for(const std::shared_ptr<PoolImpl>& local, const wire::PoolInfo& remote,
-                        const TransferOptions& options);
+                        const TransferOptions& options, Clock::time_point until);
   OpenedRoute open_route(const std::shared_ptr<PoolImpl>& local, const wire::PoolInfo& remote,
-                         const TransferOptions& options, std::uint64_t generation);
-  path::RemoteEnd ask_for(const wire::PoolInfo& remote);
+                         const TransferOptions& options, std::uint64_t generation,
+                         Clock::time_point until);
+  // Waits no longer than `until`, or for a few seconds.
+  path::RemoteEnd ask_for(const wire::PoolInfo& remote, Clock::time_point until);
   void give_back(std::uint32_t remote_pool);  // tells the owner that one grant is unmapped
   void check_allowed(const wire::PoolInfo& remote, Direction direction,
                      const TransferOptions& options) const;
@@ -175,15 +178,17 @@ class PeerImpl final : public TransferImpl::Owner, public std::enable_shared_fro
   void on(wire::MoveReady& message);
   void on(wire::MoveEnd& message);
   void close_links(const std::string& why) noexcept;
-  // Why neither side could open data streams to the other; empty: one can. Any thread.
-  std::string why_no_streams() const;
+  // Why neither side could open data streams to the other; empty: one can. Waits no longer than
+  // `until` for the peer to say where its door is. Any thread.
+  std::string why_no_streams(Clock::time_point until) const;
   // As say(), but long lists wait until the channel has room, and what comes later waits for them.
   void say_in_turn(wire::Message message);
   void say_backlog();
   void hear_first(std::function<void()> then);
-  // For our requests, or for the peer's.
-  void open_streams(unsigned count, std::uint32_t epoch, bool for_peer);
-  asio::awaitable<void> dial_streams(unsigned count, std::uint32_t epoch, bool for_peer);
+  // A round of ours, for our requests; without one for the peer's.
+  void open_streams(unsigned count, std::uint32_t epoch, std::optional<std::uint32_t> round);
+  asio::awaitable<void> dial_streams(unsigned count, std::uint32_t epoch,
+                                     std::optional<std::uint32_t> round);
   void on(const wire::DataDoor& message);
   void on(const wire::Ping& message);
   void settle_if_complete(std::uint32_t request);
@@ -200,7 +205,7 @@ class PeerImpl final : public TransferImpl::Owner, public std::enable_shared_fro
   const wire::Hello theirs_;
   const std::string name_;
 
-  std::mutex opening_;  // one route is opened at a time; taken before mutex_
+  std::timed_mutex opening_;  // one route is opened at a time; taken before mutex_
   mutable std::mutex mutex_;
   bool alive_ = true;
   bool closing_ = false;
@@ -231,6 +236,7 @@ class PeerImpl final : public TransferImpl::Owner, public std::enable_shared_fro
   std::shared_ptr<path::tcp::DataLink> asking_, serving_;
   std::uint32_t next_stream_ = 0;           // of the peer's door; I/O thread only
   std::uint32_t dialling_ = 0;              // streams; I/O thread only
+  std::uint32_t wanted_round_ = 0;          // the last that the peer dials; I/O thread only
   std::atomic<std::uint32_t> greeting_{0};  // streams that have not said what they are for
   std::deque<wire::Message> backlog_;       // I/O thread only
   std::map<std::uint32_t, PendingGrant> pending_;

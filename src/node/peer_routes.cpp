@@ -68,7 +68,7 @@ int choose_path(const std::vector<PathVerdict>& verdicts, const TransferOptions&
 
 PeerImpl::OpenedRoute PeerImpl::route_for(const std::shared_ptr<PoolImpl>& local,
                                           const wire::PoolInfo& remote,
-                                          const TransferOptions& options) {
+                                          const TransferOptions& options, Clock::time_point until) {
   const RouteKey key{local.get(), local->generation.load(), remote.number, options.path};
   const auto known = [&]() -> std::optional<OpenedRoute> {
     std::lock_guard lock(mutex_);
@@ -83,9 +83,12 @@ PeerImpl::OpenedRoute PeerImpl::route_for(const std::shared_ptr<PoolImpl>& local
     return found->second;
   };
   if (auto route = known()) return *route;
-  std::lock_guard one_at_a_time(opening_);
+  const std::unique_lock one_at_a_time(opening_, until);
+  if (!one_at_a_time)
+    throw Error(ErrorCode::deadline,
+                fmt::format("the deadline passed while other routes to {} were opened", name_));
   if (auto route = known()) return *route;
-  auto opened = open_route(local, remote, options, key.local_generation);
+  auto opened = open_route(local, remote, options, key.local_generation, until);
   std::lock_guard lock(mutex_);
   // Not kept where either pool was revoked meanwhile: it goes with the transfer it was opened for.
   const bool current = local->generation.load() == key.local_generation;
@@ -95,8 +98,8 @@ PeerImpl::OpenedRoute PeerImpl::route_for(const std::shared_ptr<PoolImpl>& local
 
 PeerImpl::OpenedRoute PeerImpl::open_route(const std::shared_ptr<PoolImpl>& local,
                                            const wire::PoolInfo& remote,
-                                           const TransferOptions& options,
-                                           std::uint64_t generation) {
+                                           const TransferOptions& options, std::uint64_t generation,
+                                           Clock::time_point until) {
   if (const auto fields = diff(local->shape, remote.shape); !fields.empty())
     throw Error(ErrorCode::refused,
                 fmt::format("pool '{}' here and pool '{}' of {} differ in geometry:\n{}",
@@ -106,7 +109,7 @@ PeerImpl::OpenedRoute PeerImpl::open_route(const std::shared_ptr<PoolImpl>& loca
   node->watch(local);
   node->holds().route_opened(local.get());
   ScopeExit uncount([&] { node->holds().route_closed(local.get()); });
-  path::RemoteEnd end = ask_for(remote);
+  path::RemoteEnd end = ask_for(remote, until);
   ScopeExit unmap([&] { give_back(remote.number); });
   if (local->generation.load() != generation)
     throw Error(ErrorCode::refused,
@@ -134,7 +137,7 @@ PeerImpl::OpenedRoute PeerImpl::open_route(const std::shared_ptr<PoolImpl>& loca
   return opened;
 }
 
-path::RemoteEnd PeerImpl::ask_for(const wire::PoolInfo& remote) {
+path::RemoteEnd PeerImpl::ask_for(const wire::PoolInfo& remote, Clock::time_point until) {
   const auto node = this->node();
   std::future<path::RemoteEnd> answer;
   std::uint32_t request = 0;
@@ -149,13 +152,15 @@ path::RemoteEnd PeerImpl::ask_for(const wire::PoolInfo& remote) {
   asio::post(node->io(), [self = shared_from_this(), request, &remote] {
     self->say(wire::OpenPool{request, remote.number, remote.writable});
   });
-  if (answer.wait_for(kGrantTimeout) != std::future_status::ready) {
+  const auto began = Clock::now();
+  if (answer.wait_until(std::min(until, began + kGrantTimeout)) != std::future_status::ready) {
     std::unique_lock lock(mutex_);
     // It may have come just now.
     if (pending_.erase(request) != 0)
-      throw Error(ErrorCode::deadline,
-                  fmt::format("{} did not grant pool '{}' within {} s; is it stopped?", name_,
-                              remote.name, kGrantTimeout.count()));
+      throw Error(
+          ErrorCode::deadline,
+          fmt::format("{} did not grant pool '{}' within {:.1f} s; is it stopped?", name_,
+                      remote.name, std::chrono::duration<double>(Clock::now() - began).count()));
   }
   path::RemoteEnd end = answer.get();
   end.shape = remote.shape;
@@ -163,6 +168,7 @@ path::RemoteEnd PeerImpl::ask_for(const wire::PoolInfo& remote) {
   end.writable = remote.writable;
   end.data = asking_;
   end.ucx = ucx_link();
+  end.until = until;
   end.over_network = who_.over_network;
   end.offer.pool = remote.number;
   end.offer.generation = remote.generation;
@@ -189,7 +195,8 @@ void PeerImpl::give_back(std::uint32_t remote_pool) {
 
 void PeerImpl::prepare(const Pool& local, const TransferOptions& options) {
   route_for(local.state(),
-            remote_pool(options.remote_pool.empty() ? local.name() : options.remote_pool), options);
+            remote_pool(options.remote_pool.empty() ? local.name() : options.remote_pool), options,
+            kNever);
 }
 
 void PeerImpl::drop_routes_of(const PoolImpl* local) {
@@ -221,7 +228,7 @@ std::vector<PairExplanation> PeerImpl::explain() {
       PairExplanation pair;
       pair.local_pool = local->options.name;
       pair.remote_pool = remote.name;
-      const path::RemoteEnd end = ask_for(remote);
+      const path::RemoteEnd end = ask_for(remote, kNever);
       pair.verdicts = judge_all(*node, *local, end);
       give_back(remote.number);
       const int chosen = first_usable(pair.verdicts, false);

@@ -41,9 +41,9 @@ class PeerImpl::StreamControl final : public path::tcp::LinkControl {
       peer->say_in_turn(std::move(message));
     });
   }
-  void open_streams(unsigned count, std::uint32_t epoch) override {
-    with_peer([count, epoch](const std::shared_ptr<PeerImpl>& peer) {
-      peer->open_streams(count, epoch, false);
+  void open_streams(unsigned count, std::uint32_t epoch, std::uint32_t round) override {
+    with_peer([count, epoch, round](const std::shared_ptr<PeerImpl>& peer) {
+      peer->open_streams(count, epoch, round);
     });
   }
   void hear_first(std::function<void()> then) override {
@@ -51,9 +51,9 @@ class PeerImpl::StreamControl final : public path::tcp::LinkControl {
       peer->hear_first(std::move(then));
     });
   }
-  std::string why_no_streams() const override {
+  std::string why_no_streams(Clock::time_point until) const override {
     const auto peer = peer_.lock();
-    return peer ? peer->why_no_streams() : "the connection is over";
+    return peer ? peer->why_no_streams(until) : "the connection is over";
   }
 
  private:
@@ -86,10 +86,11 @@ void PeerImpl::close_links(const std::string& why) noexcept {
   if (serving_) serving_->close(why);
 }
 
-std::string PeerImpl::why_no_streams() const {
+std::string PeerImpl::why_no_streams(Clock::time_point until) const {
   std::unique_lock lock(mutex_);
   const auto known = [this] { return has_door_ || listens_here_ || !alive_; };
-  if (who_.over_network) door_known_.wait_for(lock, kDoorTime, known);
+  if (who_.over_network)
+    door_known_.wait_until(lock, std::min(until, Clock::now() + kDoorTime), known);
   if (!alive_) return end_reason_;
   if (has_door_ || listens_here_) return {};
   return "neither process listens on TCP, so no data stream can be opened; serve the pool with a "
@@ -127,18 +128,20 @@ void PeerImpl::hear_first(std::function<void()> then) {
 
 // ---- opening ----
 
-void PeerImpl::open_streams(unsigned count, std::uint32_t epoch, bool for_peer) {
+void PeerImpl::open_streams(unsigned count, std::uint32_t epoch,
+                            std::optional<std::uint32_t> round) {
   const auto node = node_.lock();
   if (!node || !channel_) return;
-  if (!door_ && !for_peer && session_) {
+  if (!door_ && round && session_) {
     // It cannot be dialled, but it can dial us.
+    wanted_round_ = *round;
     say(wire::WantStreams{count, epoch, node->network().congestion});
     return;
   }
   asio::co_spawn(
       node->io(),
-      [self = shared_from_this(), count, epoch, for_peer]() -> asio::awaitable<void> {
-        co_await self->dial_streams(count, epoch, for_peer);
+      [self = shared_from_this(), count, epoch, round]() -> asio::awaitable<void> {
+        co_await self->dial_streams(count, epoch, round);
       },
       asio::detached);
 }
@@ -146,52 +149,56 @@ void PeerImpl::open_streams(unsigned count, std::uint32_t epoch, bool for_peer) 
 // What became of some streams that are being opened together.
 struct PeerImpl::Opening {
   std::shared_ptr<PeerImpl> peer;
-  bool for_peer = false;
-  std::atomic<unsigned> left{1};  // one for whoever dials
+  std::optional<std::uint32_t> round;  // of our own; none: the peer wants them
+  std::atomic<unsigned> left{1};       // one for whoever dials
+  std::mutex mutex;
+  std::optional<wire::MoveEnd> failure;  // for the peer: the first
 
-  void failed(const std::string& why) {
-    if (for_peer) {
-      peer->control_->say(wire::MoveEnd{0, ErrorCode::unreachable, why, 0});
-    } else {
-      peer->asking_->streams_refused(why);
-    }
+  void failed(ErrorCode code, const std::string& why) {
+    if (round) return peer->asking_->streams_refused(*round, code, why);
+    const std::lock_guard lock(mutex);
+    if (!failure) failure = wire::MoveEnd{0, code, why, 0};
   }
   void one_less() {
-    if (--left == 0 && !for_peer) peer->asking_->streams_opened();
+    if (--left != 0) return;
+    if (round) return peer->asking_->streams_opened(*round);
+    if (failure) peer->control_->say(*failure);
   }
 };
 
-asio::awaitable<void> PeerImpl::dial_streams(unsigned count, std::uint32_t epoch, bool for_peer) {
+asio::awaitable<void> PeerImpl::dial_streams(unsigned count, std::uint32_t epoch,
+                                             std::optional<std::uint32_t> round) {
   const auto node = node_.lock();
   if (!node) co_return;
   dialling_ += count;
   const ScopeExit dialled([self = shared_from_this(), count] { self->dialling_ -= count; });
   const auto opening = std::make_shared<Opening>();
   opening->peer = shared_from_this();
-  opening->for_peer = for_peer;
-  const auto link = for_peer ? serving_ : asking_;
+  opening->round = round;
+  const auto link = round ? asking_ : serving_;
   const auto until = Clock::now() + kStreamTime;
   const session::Address reached = network_address();
-  const Greeting greeting{for_peer, epoch, node->network().congestion};
+  const Greeting greeting{!round, epoch, node->network().congestion};
   try {
-    if (!door_) throw Error(ErrorCode::refused, why_no_streams());
+    if (!door_) throw Error(ErrorCode::refused, why_no_streams(Clock::now()));
     for (unsigned i = 0; i < count && channel_; ++i) {
-      auto data =
-          co_await node->data_dialler().open(*door_, reached, next_stream_++, until);
+      auto data = co_await node->data_dialler().open(*door_, reached, next_stream_++, until);
       ++opening->left;
       path::tcp::greet(node->net_threads()->place(), path::tcp::wire_over(std::move(data)),
                        greeting, kStreamTime,
-                       {[link, opening](auto wire, const Greeting& same) {
-                          link->adopt(std::move(wire), same, false);
+                       {[link, opening](auto place, auto wire, const Greeting& same) {
+                          link->adopt(std::move(place), std::move(wire), same, false);
                           opening->one_less();
                         },
                         [opening](const std::string& why) {
-                          opening->failed(why);
+                          opening->failed(ErrorCode::unreachable, why);
                           opening->one_less();
                         }});
     }
+  } catch (const Error& error) {
+    opening->failed(error.code(), error.what());
   } catch (const std::exception& error) {
-    opening->failed(error.what());
+    opening->failed(ErrorCode::unreachable, error.what());
   }
   opening->one_less();
 }
@@ -207,9 +214,9 @@ void PeerImpl::take_data(std::uint32_t, session::DataStream data) {
                                       [self = shared_from_this()](void*) { --self->greeting_; });
   path::tcp::await_greeting(
       node->net_threads()->place(), path::tcp::wire_over(std::move(data)), kStreamTime,
-      {[self = shared_from_this(), counted](auto wire, const Greeting& greeting) {
+      {[self = shared_from_this(), counted](auto place, auto wire, const Greeting& greeting) {
          const auto link = greeting.for_acceptor ? self->asking_ : self->serving_;
-         link->adopt(std::move(wire), greeting, true);
+         link->adopt(std::move(place), std::move(wire), greeting, true);
        },
        [self = shared_from_this()](const std::string& why) {
          if (const auto alive = self->node_.lock())
@@ -223,7 +230,7 @@ void PeerImpl::take_data(std::uint32_t, session::DataStream data) {
 void PeerImpl::on(wire::WantStreams& message) {
   if (dialling_ + message.count > wire::kMaxStreams)
     return say(wire::MoveEnd{0, ErrorCode::resource, "too many streams are being opened", 0});
-  open_streams(message.count, message.epoch, true);
+  open_streams(message.count, message.epoch, std::nullopt);
 }
 
 void PeerImpl::on(wire::MoveRequest& message) {
@@ -253,8 +260,10 @@ void PeerImpl::on(wire::MoveRuns& message) { serving_->on(message); }
 void PeerImpl::on(wire::MoveCancel& message) { serving_->on(message); }
 void PeerImpl::on(wire::MoveReady& message) { asking_->on(message); }
 void PeerImpl::on(wire::MoveEnd& message) {
-  if (message.request == 0) return asking_->streams_refused(message.message);
-  asking_->on(message);
+  if (message.request != 0) return asking_->on(message);
+  asking_->streams_refused(wanted_round_, message.failure.value_or(ErrorCode::refused),
+                           message.message);
+  asking_->streams_opened(wanted_round_);
 }
 
 }  // namespace kvferry::detail

@@ -38,25 +38,27 @@ class PeerImpl::UcxLink final : public path::ucx::PeerLink {
     return peer->why_no_ucx();
   }
 
-  std::shared_ptr<Connection> connection() override {
-    const std::lock_guard one_at_a_time(asking_);
+  std::shared_ptr<Connection> connection(Clock::time_point until) override {
+    const std::unique_lock one_at_a_time(asking_, until);
+    if (!one_at_a_time) throw Error(ErrorCode::deadline, "the deadline passed while UCX began");
     {
       const std::lock_guard lock(mutex_);
       if (connection_) return connection_;
     }
-    auto answer = ask([](auto request) { return wire::AskUcx{request}; }, kAddressTime);
+    auto answer = ask([](auto request) { return wire::AskUcx{request}; }, kAddressTime, until);
     auto made = engine_->connect(std::move(std::get<wire::UcxAddress>(answer).address));
     const std::lock_guard lock(mutex_);
     if (why_closed_.empty()) connection_ = made;
     return made;
   }
 
-  wire::UcxGrant open(std::uint32_t pool, std::uint64_t generation, bool wants_write) override {
+  wire::UcxGrant open(std::uint32_t pool, std::uint64_t generation, bool wants_write,
+                      Clock::time_point until) override {
     auto answer = ask(
         [&](auto request) {
           return wire::OpenUcx{request, pool, generation, wants_write};
         },
-        kKeysTime);
+        kKeysTime, until);
     return std::move(std::get<wire::UcxGrant>(answer));
   }
 
@@ -103,7 +105,7 @@ class PeerImpl::UcxLink final : public path::ucx::PeerLink {
   };
 
   template <typename Make>
-  wire::Message ask(Make make, std::chrono::seconds patience) {
+  wire::Message ask(Make make, std::chrono::seconds patience, Clock::time_point until) {
     using Question = decltype(make(0u));
     using Answer = std::conditional_t<std::is_same_v<Question, wire::AskUcx>, wire::UcxAddress,
                                       wire::UcxGrant>;
@@ -120,20 +122,22 @@ class PeerImpl::UcxLink final : public path::ucx::PeerLink {
       answer = pending.promise.get_future();
     }
     asio::post(node->io(), [peer, question = make(request)] { peer->say(question); });
-    if (answer.wait_for(patience) != std::future_status::ready) {
+    const auto began = Clock::now();
+    if (answer.wait_until(std::min(until, began + patience)) != std::future_status::ready) {
       const std::lock_guard lock(mutex_);
       // It may have come just now.
       if (pending_.erase(request) != 0)
-        throw Error(ErrorCode::deadline,
-                    fmt::format("{} gave no keys for path ucx within {} s; is it stopped?",
-                                peer->name_, patience.count()));
+        throw Error(
+            ErrorCode::deadline,
+            fmt::format("{} gave no keys for path ucx within {:.1f} s; is it stopped?", peer->name_,
+                        std::chrono::duration<double>(Clock::now() - began).count()));
     }
     return answer.get();
   }
 
   const std::weak_ptr<PeerImpl> peer_;
   const std::shared_ptr<Engine> engine_;
-  std::mutex asking_;  // before mutex_
+  std::timed_mutex asking_;  // before mutex_
   std::mutex mutex_;
   std::string why_closed_;
   std::shared_ptr<Connection> connection_;

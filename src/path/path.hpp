@@ -41,6 +41,8 @@ struct RemoteEnd {
   std::shared_ptr<tcp::DataLink> data{};
   // What asks its owner for keys; may be null.
   std::shared_ptr<ucx::PeerLink> ucx{};
+  // When whoever opens a route to it stops waiting for its owner: a transfer's deadline.
+  std::chrono::steady_clock::time_point until = std::chrono::steady_clock::time_point::max();
 };
 
 // How a transfer should run.

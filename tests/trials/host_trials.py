@@ -25,14 +25,17 @@ DEADLINE_S = 3.0
 # To notice, to end, to say so and to exit, on a busy machine.
 SLACK_S = 6.0
 ENDINGS = {0, 3, 5}
+# What the proxy does, and only its clients feel.
+BY_PROXY = {"connections reset", "a stall"}
 
 
 class Trials:
-    def __init__(self, world, worse, network, directory, chance):
+    def __init__(self, world, worse, network, directory, chance, only=(), commands=("pull", "push")):
         self.world = world.World(network, directory)
         self.size = world.LARGE
         self.worse_network = worse.WorseNetwork
         self.chance = chance
+        self.only, self.commands = only, commands
         self.counts = collections.Counter()
         self.slowest = 0.0
         self.server = self.world.serve("--writable", "--fill", "indexed", size=self.size)
@@ -78,9 +81,11 @@ class Trials:
             self.server.signal(signal.SIGCONT)
 
     def one(self, number, worse):
-        name, event = self.chance.choice(sorted(self.events().items()))
-        command = self.chance.choice(["pull", "push"])
-        where = {"ip": self.world.middle.ip} if self.chance.random() < 0.5 else {}
+        events = sorted(self.events().items())
+        name, event = self.chance.choice([e for e in events if not self.only or e[0] in self.only])
+        command = self.chance.choice(self.commands)
+        by_proxy = name in BY_PROXY or self.chance.random() < 0.5
+        where = {"ip": self.world.middle.ip} if by_proxy else {}
         args = ["--count", "100000", "--no-verify", "--deadline", f"{DEADLINE_S:g}s"]
         client = self.world.client(command, *args, size=self.size, **where)
         time.sleep(self.chance.uniform(0, 1.5))
@@ -91,9 +96,12 @@ class Trials:
             if client.process.poll() is None and name != "server killed":
                 time.sleep(0.2)
                 client.process.send_signal(signal.SIGINT)
-        code = client.wait(DEADLINE_S + SLACK_S + 20)
-        took = time.monotonic() - began
         what = f"trial {number}: {name}, {command}{' by the proxy' if where else ''}"
+        try:
+            code = client.wait(DEADLINE_S + SLACK_S + 20)
+        except AssertionError as hangs:
+            raise AssertionError(f"{what}: {hangs}") from None
+        took = time.monotonic() - began
         allowed = ENDINGS | ({130} if code == 130 else set()) | ({-9} if name == "client killed" else set())
         assert code in allowed, f"{what}: exit code {code}\n{client.text()[-2000:]}"
         if name != "client killed":
@@ -140,6 +148,8 @@ def main():
     parser.add_argument("--kvferry", default=os.environ.get("KVFERRY_BIN", "kvferry"))
     parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", action="append", metavar="EVENT", default=[], help="this event, or these")
+    parser.add_argument("--command", action="append", choices=["pull", "push"], default=[], help="this command only")
     options = parser.parse_args()
     os.environ["KVFERRY_BIN"] = options.kvferry
     import net
@@ -154,7 +164,9 @@ def main():
     try:
         with tempfile.TemporaryDirectory(prefix="kvferry-hosts-") as directory:
             os.chmod(directory, 0o700)
-            trials = Trials(world, worse, network, pathlib.Path(directory), random.Random(options.seed))
+            chance = random.Random(options.seed)
+            commands = options.command or ["pull", "push"]
+            trials = Trials(world, worse, network, pathlib.Path(directory), chance, options.only, commands)
             try:
                 trials.run(options.trials)
             finally:

@@ -1,6 +1,7 @@
 #include "path/tcp/cuda_stages.hpp"
 
 #include <asio/post.hpp>
+#include <atomic>
 
 #include "memory/cuda_check.hpp"
 #include "path/cuda_ipc/choose.hpp"
@@ -27,20 +28,6 @@ kernels::Launch launch_for(const plan::Plan& plan, const cuda::DeviceInfo& info,
   return choose(in).launch;
 }
 
-// What CUDA calls when a copy is over, for one that goes on on a network thread.
-struct Over {
-  NetThreads::Place place;
-  std::function<void(bool)> done;
-};
-
-void CUDART_CB copy_over(cudaStream_t, cudaError_t error, void* data) {
-  std::unique_ptr<Over> over(static_cast<Over*>(data));
-  asio::io_context& io = over->place.io();
-  asio::post(io, [over = std::shared_ptr<Over>(std::move(over)), good = error == cudaSuccess] {
-    over->done(good);
-  });
-}
-
 }  // namespace
 
 Stage::Stage(std::shared_ptr<Stages> of, cuda::PinnedBuffer memory, std::unique_ptr<Slot> slot,
@@ -54,24 +41,29 @@ void Stage::copy(const PackedRows& rows, std::uint64_t offset, std::uint64_t byt
   const cuda::DeviceGuard guard(of_->lane().device());
   const cudaStream_t stream = slot_->stream.get();
   const auto address = reinterpret_cast<std::uint64_t>(memory_.data());
-  for (const plan::Plan& plan : stage_plans(rows, offset, bytes, address, pack)) {
-    kernels::Control control;
-    control.words = words_;
-    control.relay = reinterpret_cast<std::uint32_t*>(slot_->relay.data());
-    control.ticket = slot_->next_tickets(kernels::launches(plan));
-    const auto launch = launch_for(plan, of_->lane().info(), pack, max_sms);
-    cuda::check(static_cast<cudaError_t>(kernels::launch_copy(plan, launch, control, stream)),
-                "cannot launch the copy kernel of a stage");
+  std::atomic_ref(words_->done).store(0, std::memory_order_relaxed);
+  const auto plans = stage_plans(rows, offset, bytes, address, pack);
+  try {
+    for (const plan::Plan& plan : plans) {
+      kernels::Control control;
+      control.words = words_;
+      control.relay = reinterpret_cast<std::uint32_t*>(slot_->relay.data());
+      control.ticket = slot_->next_tickets(kernels::launches(plan));
+      control.tell_end = &plan == &plans.back();
+      const auto launch = launch_for(plan, of_->lane().info(), pack, max_sms);
+      cuda::check(static_cast<cudaError_t>(kernels::launch_copy(plan, launch, control, stream)),
+                  "cannot launch the copy kernel of a stage");
+    }
+    of_->watch_.add(words_, stream, std::move(done));
+  } catch (...) {
+    // Nobody will hear of what was launched.
+    (void)cudaStreamSynchronize(stream);
+    throw;
   }
-  auto over = std::make_unique<Over>(Over{of_->threads().place(), std::move(done)});
-  // Called also where the GPU has failed, which cudaLaunchHostFunc's is not.
-  cuda::check(cudaStreamAddCallback(stream, copy_over, over.get(), 0),
-              "cannot be told of the end of a copy");
-  (void)over.release();
 }
 
 Stages::Stages(int device, std::shared_ptr<NetThreads> threads)
-    : lane_(Lane::open(device)), threads_(std::move(threads)) {}
+    : lane_(Lane::open(device)), threads_(std::move(threads)), watch_(device) {}
 
 Stages::~Stages() {
   for (Rest& rest : free_) {

@@ -10,6 +10,7 @@
 
 #include "memory/cuda_handles.hpp"
 #include "path/cuda_ipc/cuda_lane.hpp"
+#include "path/tcp/cuda_stage_watch.hpp"
 #include "path/tcp/net_threads.hpp"
 #include "path/tcp/packed_rows.hpp"
 #include "path/tcp/staging.hpp"
@@ -26,8 +27,8 @@ class Stage final : public Staged {
         kernels::Words* words);
   ~Stage() override;
   std::byte* data() const noexcept { return memory_.data(); }
-  // Packs or scatters a range of the stream; `done` is called on a network thread, with whether it
-  // worked. Throws: Error{resource}: nothing was started, and it is not called.
+  // Packs or scatters a range of the stream; `done` is called on the thread that watches, with
+  // whether it worked. Throws: Error{resource}: nothing was started, and it is not called.
   void copy(const PackedRows& rows, std::uint64_t offset, std::uint64_t bytes, bool pack,
             std::uint32_t max_sms, std::function<void(bool)> done);
 
@@ -51,7 +52,6 @@ class Stages final : public std::enable_shared_from_this<Stages> {
   // Error{resource}.
   std::unique_ptr<Stage> take(const std::function<void()>& kick);
   Lane& lane() const noexcept { return *lane_; }
-  NetThreads& threads() const noexcept { return *threads_; }
 
  private:
   friend class Stage;
@@ -68,6 +68,7 @@ class Stages final : public std::enable_shared_from_this<Stages> {
   unsigned made_ = 0;
   std::vector<Rest> free_;
   std::deque<std::function<void()>> waiting_;
+  StageWatch watch_;
 };
 
 class StagePools {

@@ -13,8 +13,8 @@ class GpuOutgoing final : public Outgoing {
         pool_(std::move(pool)),
         options_(options),
         stages_(options.pools->of(pool_->device.ordinal)),
-        // One on the wire for each stream, and two being packed.
-        ahead_((options.streams != 0 ? options.streams : 2) + 2) {}
+        // One on the wire for each stream, as many packed, and two being packed.
+        ahead_(2 * std::size_t{options.streams != 0 ? options.streams : 2} + 2) {}
 
  protected:
   bool is_ready() override {

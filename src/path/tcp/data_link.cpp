@@ -13,109 +13,8 @@ constexpr auto kLastChunkTime = std::chrono::milliseconds(100);
 
 }  // namespace
 
-std::string DataLink::why_not() const {
-  {
-    const std::lock_guard lock(mutex_);
-    if (closed_) return closed_why_;
-    if (!streams_.empty()) return {};
-  }
-  const auto control = setup_.control.lock();
-  return control ? control->why_no_streams() : "the connection is over";
-}
-
 void DataLink::say(wire::Message message) {
   if (const auto control = setup_.control.lock()) control->say(std::move(message));
-}
-
-// ---- streams ----
-
-void DataLink::adopt(std::unique_ptr<WireSocket> wire, const Greeting& greeting, bool answer) {
-  if (!enter_epoch(greeting.epoch)) return;
-  std::string used =
-      tune_socket(wire->fd(), setup_.congestion.empty() ? greeting.congestion : setup_.congestion);
-  std::string kind = wire->name();
-  WireSocket& socket = *wire;
-  const auto stream =
-      std::make_shared<Stream>(setup_.threads->place(), std::move(wire), shared_from_this());
-  {
-    const std::lock_guard lock(mutex_);
-    if (closed_) return stream->close(closed_why_);
-    if (streams_.size() >= wire::kMaxStreams)
-      return stream->close("the peer opened more data streams than one may");
-    streams_.push_back(stream);
-    congestion_used_ = std::move(used);
-    wire_used_ = std::move(kind);
-    streams_changed_.notify_all();
-  }
-  // Before it is answered the requester asks for nothing that would want this stream.
-  if (answer) answer_greeting(socket, greeting);
-  stream->start();
-  stream->kick();
-}
-
-bool DataLink::enter_epoch(std::uint32_t epoch) {
-  bool old_streams = false;
-  {
-    const std::lock_guard lock(mutex_);
-    if (epoch < epoch_) return false;
-    old_streams = epoch > epoch_ && !streams_.empty();
-    epoch_ = epoch;
-  }
-  if (old_streams) drop_all("the requester opened new data streams", nullptr, false);
-  return true;
-}
-
-void DataLink::streams_opened() {
-  const std::lock_guard lock(mutex_);
-  opening_ = 0;
-  streams_changed_.notify_all();
-}
-
-void DataLink::streams_refused(const std::string& why) {
-  const std::lock_guard lock(mutex_);
-  opening_ = 0;
-  opening_failed_ = why;
-  streams_changed_.notify_all();
-}
-
-unsigned DataLink::ensure_streams(unsigned count, Clock::time_point until) {
-  std::unique_lock lock(mutex_);
-  opening_failed_.reset();
-  for (;;) {
-    const auto have = static_cast<unsigned>(streams_.size());
-    if (closed_) throw Error(ErrorCode::unreachable, closed_why_);
-    if (have >= count || (have > 0 && opening_failed_)) {
-      opening_ = 0;
-      return have;
-    }
-    if (opening_failed_)
-      throw Error(ErrorCode::refused,
-                  fmt::format("no data stream could be opened: {}", *opening_failed_));
-    if (opening_ == 0) {
-      opening_ = count - have;
-      if (have == 0) ++epoch_;
-      const std::uint32_t epoch = epoch_;
-      const auto control = setup_.control.lock();
-      lock.unlock();
-      if (!control) throw Error(ErrorCode::unreachable, "the connection is over");
-      control->open_streams(count - have, epoch);
-      lock.lock();
-      continue;
-    }
-    if (streams_changed_.wait_until(lock, until) == std::cv_status::timeout) {
-      opening_ = 0;
-      if (!streams_.empty()) continue;
-      throw Error(ErrorCode::deadline,
-                  "no data stream was opened in time; is the peer stopped, or a firewall between?");
-    }
-  }
-}
-
-std::string DataLink::describe() const {
-  const std::lock_guard lock(mutex_);
-  return fmt::format("{} {} stream{}{}{}", streams_.size(), wire_used_,
-                     streams_.size() == 1 ? "" : "s", congestion_used_.empty() ? "" : ", ",
-                     congestion_used_);
 }
 
 // ---- out ----
@@ -273,7 +172,11 @@ void DataLink::drop_all(const std::string& why, Stream* broken, bool for_good) n
     served.swap(served_);
     runs_held_ = 0;
     idle_.clear();
-    opening_ = 0;
+    if (!streams.empty()) {
+      epoch_over_ = true;
+      trouble();
+    }
+    opening_.over = true;
     streams_changed_.notify_all();
   }
   for (const auto& stream : streams)
@@ -281,7 +184,7 @@ void DataLink::drop_all(const std::string& why, Stream* broken, bool for_good) n
   for (const auto& [key, in] : incoming) in->stop(ErrorCode::unreachable, why);
   for (const auto& out : outbox) out->stop();
   for (const auto& [id, request] : requests)
-    if (const auto requester = request.lock()) requester->lost(why);
+    if (const auto requester = request.lock()) requester->lost(why, for_good);
   // Those being checked, or waiting for their runs, know it by not being found.
 }
 

@@ -30,13 +30,15 @@ class LinkControl {
   virtual ~LinkControl() = default;
   // Queues a message for the peer. Any thread.
   virtual void say(wire::Message message) = 0;
-  // Begins to open so many more data streams for our requests: each ends in DataLink::adopt(), and
-  // all together in streams_opened() or streams_refused(). Any thread.
-  virtual void open_streams(unsigned count, std::uint32_t epoch) = 0;
+  // Begins to open so many more data streams for our requests: each ends in DataLink::adopt() or
+  // streams_refused(), and all together in streams_opened(). Where the peer dials, it says only
+  // what went wrong, if it can. Any thread.
+  virtual void open_streams(unsigned count, std::uint32_t epoch, std::uint32_t round) = 0;
   // Calls back once everything has been handled that the peer had said by now. Any thread.
   virtual void hear_first(std::function<void()> then) = 0;
-  // Why there can be no data streams with this peer; empty: there can.
-  virtual std::string why_no_streams() const = 0;
+  // Why there can be no data streams with this peer; empty: there can. Waits for that no longer
+  // than `until`.
+  virtual std::string why_no_streams(std::chrono::steady_clock::time_point until) const = 0;
 };
 
 // A request of this process's: told what becomes of it, from any thread.
@@ -45,8 +47,8 @@ class Requester {
   virtual ~Requester() = default;
   virtual void ready() noexcept {}
   virtual void ended(const wire::MoveEnd& end) noexcept = 0;
-  // The data streams broke, or the connection ended: no answer will come.
-  virtual void lost(const std::string& why) noexcept = 0;
+  // The data streams broke; `for_good`: with the connection, and no answer will come.
+  virtual void lost(const std::string& why, bool for_good) noexcept = 0;
 };
 
 // Data streams between this process and one peer, what moves over them, and who waits for it. They
@@ -69,18 +71,23 @@ class DataLink final : public StreamOwner, public std::enable_shared_from_this<D
   explicit DataLink(Setup setup) : setup_(std::move(setup)) {}
 
   const Setup& setup() const noexcept { return setup_; }
-  // Why there can be no streams; empty: there can.
-  std::string why_not() const;
+  // Why there can be no streams; empty: there can. Waits no longer than `until`, to learn it.
+  std::string why_not(Clock::time_point until = Clock::time_point::max()) const;
 
   // ---- streams ----
-  // A stream that was greeted; tuned here. The first of a later epoch ends those before it; one of
-  // an earlier epoch is closed. `answer`: the greeting is ours to answer. Any thread. Throws:
+  // A stream that was greeted; tuned here. It stays at its place: those that are greeted at once
+  // are then spread over the threads evenly. The first of a later epoch ends those before it; one
+  // of an earlier epoch is closed. `answer`: the greeting is ours to answer. Any thread. Throws:
   // Error{unreachable}, Error{invalid_argument} (the congestion control).
-  void adopt(std::unique_ptr<WireSocket> wire, const Greeting& greeting, bool answer);
-  void streams_opened();
-  void streams_refused(const std::string& why);
+  void adopt(NetThreads::Place place, std::unique_ptr<WireSocket> wire, const Greeting& greeting,
+             bool answer);
+  // What became of a round of open_streams(): one of its streams could not be had; it is over.
+  void streams_refused(std::uint32_t round, ErrorCode code, const std::string& why);
+  void streams_opened(std::uint32_t round);
   // Waits until there are `count`; where fewer can be had, those will do. Returns how many there
-  // are. Throws: Error{unreachable}, Error{deadline}, Error{refused}: there is none.
+  // are, at `until` at the latest, and after a quarter of the time where there are some. After
+  // trouble, the next try waits a little, and longer each time. Throws, where there is none:
+  // Error{unreachable}, Error{deadline}, or why they were refused.
   unsigned ensure_streams(unsigned count, Clock::time_point until);
   // "2 tcp streams, cubic"
   std::string describe() const;
@@ -131,6 +138,21 @@ class DataLink final : public StreamOwner, public std::enable_shared_from_this<D
   };
   using Key = std::pair<bool, std::uint32_t>;  // ours, request
 
+  // Streams are opened in rounds, one at a time; what is heard of an earlier one is no news.
+  struct Opening {
+    std::uint32_t round = 0;
+    unsigned wanted = 0;  // streams that there should be after it
+    bool over = true;
+    std::optional<ErrorCode> failed;
+    std::string why;
+    Clock::time_point began{};
+    Clock::time_point next{};  // not before
+    std::chrono::milliseconds pause{0};
+  };
+  bool is_opening(Clock::time_point now) const noexcept;
+  void begin_round(std::unique_lock<std::mutex>& lock, unsigned count);
+  void trouble() noexcept;
+
   // False: it is of the past.
   bool enter_epoch(std::uint32_t epoch);
   bool take_one(Stream& stream, OutChunk& chunk, Clock::time_point& when,
@@ -153,8 +175,9 @@ class DataLink final : public StreamOwner, public std::enable_shared_from_this<D
   std::vector<std::shared_ptr<Stream>> streams_;
   std::uint32_t epoch_ = 0;
   std::string congestion_used_, wire_used_;
-  unsigned opening_ = 0;
-  std::optional<std::string> opening_failed_;
+  Opening opening_;
+  bool asks_ = false;        // the epoch is ours to count
+  bool epoch_over_ = false;  // its streams broke: what still comes of it is too late
   std::set<Stream*> idle_;
   std::deque<std::shared_ptr<Outgoing>> outbox_;
   std::map<Key, std::shared_ptr<Incoming>> incoming_;

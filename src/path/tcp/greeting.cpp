@@ -70,7 +70,7 @@ class Meeting : public std::enable_shared_from_this<Meeting> {
         throw Error(ErrorCode::failed, "another greeting came back than was sent");
       auto wire = let_go();
       // What goes wrong with it from here on is told by `failed`, too.
-      if (greeted_.done) greeted_.done(std::move(wire), greeting);
+      if (greeted_.done) greeted_.done(place_, std::move(wire), greeting);
       greeted_ = {};
     } catch (const std::exception& error) {
       fail(error.what());

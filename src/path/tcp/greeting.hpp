@@ -32,9 +32,10 @@ std::array<std::byte, kGreetingBytes> format_greeting(const Greeting& greeting) 
 // Throws: Error{failed} for bytes that are none.
 Greeting parse_greeting(std::span<const std::byte, kGreetingBytes> bytes);
 
-// Ends in exactly one of the two: the stream and its greeting, or why there is none.
+// Ends in exactly one of the two: the stream, its greeting and the place it has had so far and best
+// keeps, or why there is none.
 struct Greeted {
-  std::function<void(std::unique_ptr<WireSocket>, const Greeting&)> done;
+  std::function<void(NetThreads::Place, std::unique_ptr<WireSocket>, const Greeting&)> done;
   std::function<void(const std::string& why)> failed;
 };
 // Greets a stream that we dialled and waits for the answer, or waits for a greeting (whose answer

@@ -12,6 +12,8 @@ namespace {
 // A turn of one direction of one stream; then the others of its thread have theirs. At 7 GB/s a
 // turn takes 0.3 ms.
 constexpr std::uint64_t kTurnBytes = 2u << 20;
+// In the middle of a chunk, less than a segment of the loopback is not worth waking up for.
+constexpr std::size_t kWakeBytes = 64u << 10;
 constexpr std::size_t kScrapBytes = 64u << 10;
 
 }  // namespace
@@ -238,6 +240,7 @@ void Stream::took(std::size_t bytes, const std::array<iovec, PieceBatch::kMost +
 }
 
 void Stream::wait_to_receive() {
+  wire_->expect(in_chunk_ ? std::min<std::size_t>(in_.left, kWakeBytes) : 1);
   socket_.async_wait(asio::posix::stream_descriptor::wait_read,
                      [self = shared_from_this()](std::error_code stopped) {
                        if (!stopped) self->pump_receive();

@@ -166,6 +166,11 @@ void TcpJob::answer_push(JobResult result) noexcept {
     if (!failed_here_.empty() && !result.moved_all) {
       result.code = ErrorCode::failed;
       result.error = failed_here_;
+    } else if (!lost_.empty() && !result.moved_all && !result.aborted) {
+      // However its owner saw the end: with the streams it began.
+      result.code = ErrorCode::unreachable;
+      if (result.landed)
+        result.error = fmt::format("{}; {}", lost_, bytes_text(*result.landed, bytes_));
     }
     answer_ = std::move(result);
     if (sent_quiet_) return settle_push(lock);
@@ -193,18 +198,29 @@ void TcpJob::ended(const wire::MoveEnd& end) noexcept {
   if (end.failure) incoming_->stop(result.code, end.message);
 }
 
-void TcpJob::lost(const std::string& why) noexcept {
+void TcpJob::lost(const std::string& why, bool for_good) noexcept {
   if (pull_) {
     incoming_->stop(ErrorCode::unreachable, why);
-  } else {
-    JobResult result;
-    result.code = ErrorCode::unreachable;
-    result.error =
-        fmt::format("{}; at most {} of {} bytes had landed", why, outgoing_->bytes_sent(), bytes_);
-    answer_push(std::move(result));
+    // Where control still works, the owner must not go on with it over streams that come next.
+    return setup_.link->say(wire::MoveCancel{request_});
   }
-  // If control still works, the owner must not go on with it over streams that are opened next.
+  {
+    const std::lock_guard lock(mutex_);
+    if (lost_.empty()) lost_ = why;
+  }
+  setup_.link->stop(outgoing_);
+  if (for_good) return answer_push(unconfirmed(why));
+  // What was in the sockets may land yet: the owner says when no more can, and how much has.
   setup_.link->say(wire::MoveCancel{request_});
+  wait_for_answer();
+}
+
+JobResult TcpJob::unconfirmed(const std::string& why) const {
+  JobResult result;
+  result.code = ErrorCode::unreachable;
+  result.error =
+      fmt::format("{}; at most {} of {} bytes had landed", why, outgoing_->bytes_sent(), bytes_);
+  return result;
 }
 
 void TcpJob::abort(ErrorCode why) noexcept {
@@ -228,9 +244,12 @@ void TcpJob::wait_for_answer() noexcept {
     const auto place = setup_.link->setup().threads->place();
     auto timer = std::make_shared<asio::steady_timer>(place.io(), kConfirmTime);
     timer->async_wait([self = shared_from_this(), timer](std::error_code) {
-      JobResult unconfirmed;
-      unconfirmed.error = "the owner did not confirm that it stopped";
-      self->answer_push(std::move(unconfirmed));
+      std::string why;
+      {
+        const std::lock_guard lock(self->mutex_);
+        why = self->lost_.empty() ? "the owner did not confirm that it stopped" : self->lost_;
+      }
+      self->answer_push(self->unconfirmed(why));
     });
   } catch (...) {
     answer_push({});

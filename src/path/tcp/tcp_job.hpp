@@ -17,8 +17,8 @@ namespace kvferry::path::tcp {
 //
 // A pull is quiet as soon as nothing here writes into our pool: when every chunk has landed, or
 // after it was stopped. A push is quiet when its owner has said that nothing can land any more;
-// when the connection to the owner is over; or, where the owner does not answer, once its deadline
-// has passed, which the owner keeps by itself, or after kConfirmTime.
+// when the connection to the owner is over; or, where it was stopped or its streams broke and the
+// owner does not answer, after kConfirmTime. (A deadline the owner keeps by itself.)
 class TcpJob final : public Job, public Requester, public std::enable_shared_from_this<TcpJob> {
  public:
   struct Setup {
@@ -39,7 +39,7 @@ class TcpJob final : public Job, public Requester, public std::enable_shared_fro
 
   void ready() noexcept override;
   void ended(const wire::MoveEnd& end) noexcept override;
-  void lost(const std::string& why) noexcept override;
+  void lost(const std::string& why, bool for_good) noexcept override;
 
   struct Key {};  // only start() makes jobs
   TcpJob(Key, Setup setup);
@@ -60,6 +60,7 @@ class TcpJob final : public Job, public Requester, public std::enable_shared_fro
   void settle_push(std::unique_lock<std::mutex>& lock) noexcept;
   void answer_push(JobResult result) noexcept;
   void wait_for_answer() noexcept;
+  JobResult unconfirmed(const std::string& why) const;
   void finish(std::unique_lock<std::mutex>& lock, JobResult result) noexcept;
 
   const Setup setup_;
@@ -75,6 +76,7 @@ class TcpJob final : public Job, public Requester, public std::enable_shared_fro
   std::condition_variable over_;
   bool aborted_ = false;
   std::string failed_here_;
+  std::string lost_;                 // why the streams of a push broke
   bool sending_ = false;             // the push was let go
   bool sent_quiet_ = false;          // the push reads our pool no more
   std::optional<JobResult> answer_;  // of a push: what its owner said, or what stands for it

@@ -10,7 +10,8 @@ namespace kvferry::path {
 PathVerdict TcpPath::judge(const detail::PoolImpl& local, const RemoteEnd& remote) const {
   PathVerdict verdict;
   verdict.path = name();
-  verdict.reason = remote.data ? remote.data->why_not() : "no data streams in this connection";
+  verdict.reason =
+      remote.data ? remote.data->why_not(remote.until) : "no data streams in this connection";
   if (!verdict.reason.empty()) return verdict;
   verdict.usable = true;
   verdict.slow = !remote.over_network;

@@ -47,7 +47,7 @@ TcpRoute::TcpRoute(std::shared_ptr<detail::PoolImpl> local, RemoteEnd remote)
       local_map_(local_->block_map()),
       remote_map_(map_of(remote_, local_map_.parts)) {
   // One shows that streams can be had; a transfer opens as many as it wants.
-  remote_.data->ensure_streams(1, Clock::now() + kOpenTime);
+  remote_.data->ensure_streams(1, std::min(remote_.until, Clock::now() + kOpenTime));
 }
 
 void TcpRoute::check(const JobOptions& options) const {

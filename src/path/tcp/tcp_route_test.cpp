@@ -226,7 +226,7 @@ TEST_F(TcpEnds, BrokenStreamsEndTransfersAndAreOpenedAnew) {
     const auto job = start(direction, 50'000'000);
     std::this_thread::sleep_for(milliseconds(100));
     // Another set of streams: all before it ends.
-    links.owner().adopt(plain_wire(test::loopback_pair().first), {false, ++epoch, ""}, false);
+    links.adopt(plain_wire(test::loopback_pair().first), {false, ++epoch, ""});
     const auto result = ended(*job);
     EXPECT_FALSE(result.moved_all);
     EXPECT_EQ(result.code, ErrorCode::unreachable);
@@ -265,7 +265,7 @@ TEST_F(TcpEnds, ServesOnlyWhatThePoolHas) {
     struct Waits final : Requester {
       std::promise<std::string> said;
       void ended(const wire::MoveEnd& end) noexcept override { said.set_value(end.message); }
-      void lost(const std::string& why) noexcept override { said.set_value("lost: " + why); }
+      void lost(const std::string& why, bool) noexcept override { said.set_value("lost: " + why); }
     };
     const auto waits = std::make_shared<Waits>();
     request.request = links.requester().draw_request();

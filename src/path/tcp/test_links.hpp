@@ -65,6 +65,10 @@ class Links {
 
   DataLink& requester() { return *links_[0]; }
   DataLink& owner() { return *links_[1]; }
+  // A stream for the owner, as if greeted.
+  void adopt(std::unique_ptr<WireSocket> wire, const Greeting& greeting) {
+    owner().adopt(threads_->place(), std::move(wire), greeting, false);
+  }
   std::shared_ptr<DataLink> requester_link() { return links_[0]; }
   // Messages are lost from now on, as by a stopped owner.
   void mute() { muted_ = true; }
@@ -89,11 +93,13 @@ class Links {
     Links* links = nullptr;
     int side = 0;
     void say(wire::Message message) override { links->carry(1 - side, std::move(message)); }
-    void open_streams(unsigned count, std::uint32_t epoch) override { links->open(count, epoch); }
+    void open_streams(unsigned count, std::uint32_t epoch, std::uint32_t round) override {
+      links->open(count, epoch, round);
+    }
     void hear_first(std::function<void()> then) override {
       asio::post(links->io_, std::move(then));
     }
-    std::string why_no_streams() const override { return {}; }
+    std::string why_no_streams(std::chrono::steady_clock::time_point) const override { return {}; }
   };
 
   void carry(int to, wire::Message message) {
@@ -118,20 +124,20 @@ class Links {
     }
   }
   // As two nodes do: each stream is greeted, and taken by the owner first.
-  void open(unsigned count, std::uint32_t epoch) {
+  void open(unsigned count, std::uint32_t epoch, std::uint32_t round) {
     left_ = count;
     for (unsigned i = 0; i < count; ++i) {
       auto [a, b] = loopback_pair();
       await_greeting(threads_->place(), plain_wire(std::move(b)), std::chrono::seconds(5),
-                     {[this](auto wire, const Greeting& greeting) {
-                        links_[1]->adopt(std::move(wire), greeting, true);
+                     {[this](auto place, auto wire, const Greeting& greeting) {
+                        links_[1]->adopt(std::move(place), std::move(wire), greeting, true);
                       },
                       [](const std::string& why) { ADD_FAILURE() << why; }});
       greet(threads_->place(), plain_wire(std::move(a)), {false, epoch, ""},
             std::chrono::seconds(5),
-            {[this](auto wire, const Greeting& greeting) {
-               links_[0]->adopt(std::move(wire), greeting, false);
-               if (--left_ == 0) links_[0]->streams_opened();
+            {[this, round](auto place, auto wire, const Greeting& greeting) {
+               links_[0]->adopt(std::move(place), std::move(wire), greeting, false);
+               if (--left_ == 0) links_[0]->streams_opened(round);
              },
              [](const std::string& why) { ADD_FAILURE() << why; }});
     }

@@ -23,6 +23,11 @@ bool would_block(int error) {
          error == ENOMEM;
 }
 
+void set_int(int fd, int level, int name, int value) noexcept {
+  // Hints: a kernel that does not know one does without.
+  (void)::setsockopt(fd, level, name, &value, sizeof value);
+}
+
 class PlainWire final : public WireSocket {
  public:
   explicit PlainWire(UniqueFd socket) : socket_(std::move(socket)) {
@@ -49,17 +54,19 @@ class PlainWire final : public WireSocket {
     if (would_block(errno)) return 0;
     lost(fmt::format("a data stream broke: {}", std::strerror(errno)));
   }
+  void expect(std::size_t bytes) noexcept override {
+    const int low = static_cast<int>(bytes);
+    if (low == low_) return;
+    low_ = low;
+    set_int(socket_.get(), SOL_SOCKET, SO_RCVLOWAT, low);
+  }
   int fd() const noexcept override { return socket_.get(); }
   std::string name() const override { return "tcp"; }
 
  private:
   UniqueFd socket_;
+  int low_ = 1;
 };
-
-void set_int(int fd, int level, int name, int value) noexcept {
-  // Hints: a kernel that does not know one does without.
-  (void)::setsockopt(fd, level, name, &value, sizeof value);
-}
 
 bool set_congestion(int fd, const std::string& name) noexcept {
   return ::setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name.data(),

@@ -22,6 +22,8 @@ class WireSocket {
   virtual std::size_t receive(std::span<const iovec> pieces) = 0;
   // Sends what was taken and waits inside. False: some is left, until the socket can be written.
   virtual bool flush() { return true; }
+  // A hint before the socket is waited for: less than so many bytes need not wake anybody.
+  virtual void expect(std::size_t bytes) noexcept { (void)bytes; }
   virtual int fd() const noexcept = 0;
   // "tcp", "tls"
   virtual std::string name() const = 0;

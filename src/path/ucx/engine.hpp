@@ -72,12 +72,17 @@ class PeerLink {
   virtual const std::shared_ptr<Engine>& engine() const noexcept = 0;
   // Why nothing can be asked of the peer; empty: it can.
   virtual std::string why_not() const = 0;
-  // Throws: Error{refused}, Error{unreachable}, Error{deadline}.
-  virtual std::shared_ptr<Connection> connection() = 0;
-  // Keys of one of its pools, until close(). Throws: as connection().
-  virtual wire::UcxGrant open(std::uint32_t pool, std::uint64_t generation, bool wants_write) = 0;
+  // Waits no longer than `until`. Throws: Error{refused}, Error{unreachable}, Error{deadline}.
+  virtual std::shared_ptr<Connection> connection(std::chrono::steady_clock::time_point until) = 0;
+  // Keys of one of its pools, until close(). Waits and throws as connection().
+  virtual wire::UcxGrant open(std::uint32_t pool, std::uint64_t generation, bool wants_write,
+                              std::chrono::steady_clock::time_point until) = 0;
   virtual void close(std::uint32_t pool, std::uint64_t generation) noexcept = 0;
 };
+
+// What UCX may use where nobody names anything: RDMA, and what it takes to reach GPU memory. Names
+// that a build of UCX does not know it skips.
+inline constexpr const char* kRdmaTransports = "rc,dc,cuda,gdr_copy";
 
 // Why an owner that lets UCX carry out gets and puts in software is dangerous; for messages.
 inline constexpr std::string_view kSoftwareRisk =

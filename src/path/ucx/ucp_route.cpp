@@ -100,14 +100,15 @@ std::unique_ptr<Route> UcpEngine::open(const std::shared_ptr<detail::PoolImpl>& 
   Reach::Setup setup;
   setup.engine = shared_from_this();
   setup.link = remote.ucx;
-  setup.connection = std::static_pointer_cast<UcpConnection>(remote.ucx->connection());
+  setup.connection = std::static_pointer_cast<UcpConnection>(remote.ucx->connection(remote.until));
   const auto carriage = carriage_of(setup.connection->lanes());
   if (!carriage.rdma && !takes_software())
     throw Error(ErrorCode::refused,
                 fmt::format("UCX would reach the peer by {}: {}", carriage.text, kSoftwareRisk));
   setup.registration = std::static_pointer_cast<UcpRegistration>(enrol(local));
   setup.device = local->device;
-  setup.grant = remote.ucx->open(remote.offer.pool, remote.offer.generation, remote.writable);
+  setup.grant =
+      remote.ucx->open(remote.offer.pool, remote.offer.generation, remote.writable, remote.until);
   return std::make_unique<UcpRoute>(std::move(setup), *local, remote);
 }
 

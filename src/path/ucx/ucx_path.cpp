@@ -18,7 +18,7 @@ std::string why_not(const detail::PoolImpl& local, const RemoteEnd& remote,
   if (!remote.over_network && !engine.takes_software()) return {};
   try {
     if (auto why = engine.why_not(local.device); !why.empty()) return why;
-    carriage = ucx::carriage_of(remote.ucx->connection()->lanes());
+    carriage = ucx::carriage_of(remote.ucx->connection(remote.until)->lanes());
   } catch (const Error& error) {
     return error.what();
   }
