@@ -194,6 +194,22 @@ TEST_F(TcpEnds, ACancelledPushIsQuietWhenTheOwnerSaysSo) {
   EXPECT_TRUE(is_all(remote, 1));
 }
 
+// Found by the leak sanitizer: the timer that waits for the owner's word held the job, and with it
+// the threads it runs on.
+TEST_F(TcpEnds, ACancelledPushIsNotHeldOnceItIsOver) {
+  std::weak_ptr<Job> over;
+  {
+    const auto job = start(Direction::push, 50'000'000);
+    std::this_thread::sleep_for(milliseconds(50));
+    job->abort(ErrorCode::cancelled);
+    EXPECT_TRUE(ended(*job).aborted);
+    over = job;
+  }
+  // The timer is TcpJob::kConfirmTime long.
+  for (int i = 0; i < 500 && !over.expired(); ++i) std::this_thread::sleep_for(milliseconds(1));
+  EXPECT_TRUE(over.expired());
+}
+
 // Whoever hears nothing more of the requester keeps its deadline by himself.
 TEST_F(TcpEnds, TheOwnerOfAPushKeepsTheDeadline) {
   dirty(remote, 0);
