@@ -233,6 +233,29 @@ TEST_F(Network, AQuietPeerStays) {
   EXPECT_THAT(heard.all(), testing::Not(HasSubstr("gone")));
 }
 
+TEST_F(Network, ATransferUsesAsManyStreamsAsItSaysOrItsNode) {
+  const Credentials token = files.token("a");
+  serve(token);
+  const auto streams_of = [&](unsigned of_node, unsigned of_transfer) {
+    NodeOptions options;
+    options.credentials = token;
+    options.network.streams = of_node;
+    Node node(options);
+    node.add(local);
+    TransferOptions transfer;
+    transfer.streams = of_transfer;
+    const std::vector<std::uint32_t> ids{1, 3};
+    const Peer peer = node.connect(address);
+    Transfer pull = peer.pull(local, ids, ids, transfer);
+    pull.wait();
+    return pull.report().method;
+  };
+  EXPECT_THAT(streams_of(0, 0), HasSubstr("2 tls streams"));
+  EXPECT_THAT(streams_of(3, 0), HasSubstr("3 tls streams"));
+  EXPECT_THAT(streams_of(3, 1), HasSubstr("1 tls stream,"));
+  EXPECT_THAT(streams_of(0, 4), HasSubstr("4 tls streams"));
+}
+
 TEST_F(Network, ManyComeAndGo) {
   const Credentials token = files.token("a");
   serve(token);

@@ -77,6 +77,7 @@ void PeerImpl::make_links() {
   setup.control = control_;
   setup.congestion = node->network().congestion;
   setup.limit = node->rate_limit();
+  if (node->network().streams != 0) setup.streams = node->network().streams;
   asking_ = std::make_shared<DataLink>(setup);
   serving_ = std::make_shared<DataLink>(setup);
 }

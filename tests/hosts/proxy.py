@@ -5,7 +5,8 @@ Prints "ready". Then each line of standard input is a command, answered by "ok":
   delay MS    every byte, each way, arrives so much later (0.2 to 50; the rate is not limited by it)
   stall       nothing is read any more from either side, and no connection is closed
   stall-down  the same for what the server sends only: a client that does not read
-  go          ends a stall
+  slow RATE   what the server sends is read no faster than so many bytes a second, of each connection
+  go          ends a stall, and slow
   drop        resets every connection that is open
   refuse      as drop, and further ones are reset as soon as they come
   accept      ends refuse
@@ -18,6 +19,7 @@ import struct
 import sys
 
 CHUNK = 256 * 1024
+SLOW_CHUNK = 16 * 1024
 # What may be on its way at once, each way: a fast network at 50 ms holds no more.
 IN_FLIGHT = 64 * 1024 * 1024
 
@@ -27,6 +29,7 @@ class Proxy:
         self.to = to
         self.delay_s = 0.0
         self.refusing = False
+        self.down_rate = 0.0
         self.gates = {"up": asyncio.Event(), "down": asyncio.Event()}
         self.writers = set()
         self.brought = 0
@@ -69,7 +72,10 @@ class Proxy:
             while not task.done():
                 await self.gates[way].wait()
                 await room.wait()
-                data = await reader.read(CHUNK)
+                slow = way == "down" and self.down_rate > 0
+                data = await reader.read(SLOW_CHUNK if slow else CHUNK)
+                if slow:
+                    await asyncio.sleep(len(data) / self.down_rate)
                 waiting += len(data)
                 if waiting > IN_FLIGHT:
                     room.clear()
@@ -115,7 +121,10 @@ class Proxy:
             self.gates["down"].clear()
             if word == "stall":
                 self.gates["up"].clear()
+        elif word == "slow":
+            self.down_rate = float(rest[0])
         elif word == "go":
+            self.down_rate = 0.0
             for gate in self.gates.values():
                 gate.set()
         elif word in ("drop", "refuse"):

@@ -171,6 +171,26 @@ def test_a_slow_reader_holds_up_nobody(world):
         assert server.process.poll() is None
 
 
+def seconds_of(action):
+    began = time.monotonic()
+    action()
+    return time.monotonic() - began
+
+
+def test_a_slow_reader_delays_nobody(world):
+    world.serve(size=LARGE)
+    alone = seconds_of(lambda: well(world, size=LARGE))
+    with WorseNetwork(world.middle, 5555, world.server_host.ip, 5555) as worse:
+        worse("slow", 1_000_000)
+        reader = world.pull("--no-verify", size=LARGE, ip=world.middle.ip)
+        reader.wait_for(r"^ +mapped ")
+        time.sleep(1)  # its buffers are full
+        for _ in range(3):
+            beside = seconds_of(lambda: well(world, size=LARGE))
+            assert beside < 2 * alone + 2, f"alone {alone:.1f} s, beside a slow reader {beside:.1f} s"
+        assert reader.process.poll() is None, reader.text()
+
+
 def test_a_port_that_is_mapped(world):
     """A container's published port, or a tunnel: clients know another port than the server does."""
     world.serve()

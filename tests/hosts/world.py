@@ -1,6 +1,7 @@
 """A server and a client on hosts of their own. KVFERRY_BIN names the program."""
 
 import base64
+import mmap
 import os
 import pathlib
 import re
@@ -79,6 +80,13 @@ class Process:
     def resident_mib(self):
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(r"VmRSS:\s+(\d+)", status).group(1)) / 1024
+
+    def pool(self):
+        """Its pool in host memory, as it is from moment to moment: the largest of its memfds."""
+        files = [f"/proc/{self.process.pid}/fd/{fd}" for fd in os.listdir(f"/proc/{self.process.pid}/fd")]
+        memfds = [f for f in files if "/memfd:" in os.readlink(f)]
+        with open(max(memfds, key=lambda f: os.stat(f).st_size), "rb") as file:
+            return mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
 
     def threads(self):
         return len(os.listdir(f"/proc/{self.process.pid}/task"))

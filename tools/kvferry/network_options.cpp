@@ -59,13 +59,13 @@ void add_serve_network(CLI::App& app, NetworkCommandOptions& o) {
 NetworkOptions network_of(const NetworkCommandOptions& options, bool serves) {
   NetworkOptions network;
   network.congestion = options.congestion;
+  network.streams = options.streams;
   if (serves && !options.rate.empty())
     network.bytes_per_s = naming_option("--rate", [&] { return parse_rate(options.rate); });
   return network;
 }
 
 void apply(const NetworkCommandOptions& options, TransferOptions& transfer) {
-  transfer.streams = options.streams;
   transfer.checksum = options.checksum;
   if (!options.rate.empty())
     transfer.bytes_per_s = naming_option("--rate", [&] { return parse_rate(options.rate); });

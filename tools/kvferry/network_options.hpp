@@ -27,6 +27,7 @@ void add_move_network(CLI::App& app, NetworkCommandOptions& options);
 void add_serve_network(CLI::App& app, NetworkCommandOptions& options);
 // Throws: Error{invalid_argument} naming the option.
 NetworkOptions network_of(const NetworkCommandOptions& options, bool serves);
+// What each transfer is told; the number of streams is its node's.
 void apply(const NetworkCommandOptions& options, TransferOptions& transfer);
 
 // "500M", "1.5G", "2GB/s", "900000": bytes a second, K, M and G being powers of 1000. From 1,000 to

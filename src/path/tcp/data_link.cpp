@@ -179,12 +179,13 @@ void DataLink::drop_all(const std::string& why, Stream* broken, bool for_good) n
     opening_.over = true;
     streams_changed_.notify_all();
   }
-  for (const auto& stream : streams)
-    if (stream.get() != broken) stream->close(why);
+  // Our requests first: what the peer then has to say of the end is not why it came.
   for (const auto& [key, in] : incoming) in->stop(ErrorCode::unreachable, why);
-  for (const auto& out : outbox) out->stop();
   for (const auto& [id, request] : requests)
     if (const auto requester = request.lock()) requester->lost(why, for_good);
+  for (const auto& stream : streams)
+    if (stream.get() != broken) stream->close(why);
+  for (const auto& out : outbox) out->stop();
   // Those being checked, or waiting for their runs, know it by not being found.
 }
 

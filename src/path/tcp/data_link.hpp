@@ -24,6 +24,9 @@
 
 namespace kvferry::path::tcp {
 
+// How many streams a transfer uses where neither it nor its node names a number.
+inline constexpr unsigned kDefaultStreams = 2;
+
 // What a DataLink needs of the control connection to its peer.
 class LinkControl {
  public:
@@ -65,8 +68,9 @@ class DataLink final : public StreamOwner, public std::enable_shared_from_this<D
     std::shared_ptr<NetThreads> threads;
     std::shared_ptr<StagePools> stages;
     std::weak_ptr<LinkControl> control;
-    std::string congestion;            // ours for every stream; empty: what suits
-    std::shared_ptr<RateLimit> limit;  // of all that this process sends; may be null
+    std::string congestion;              // ours for every stream; empty: what suits
+    std::shared_ptr<RateLimit> limit;    // of all that this process sends; may be null
+    unsigned streams = kDefaultStreams;  // of a transfer that names no number
   };
   explicit DataLink(Setup setup) : setup_(std::move(setup)) {}
 
@@ -89,8 +93,8 @@ class DataLink final : public StreamOwner, public std::enable_shared_from_this<D
   // trouble, the next try waits a little, and longer each time. Throws, where there is none:
   // Error{unreachable}, Error{deadline}, or why they were refused.
   unsigned ensure_streams(unsigned count, Clock::time_point until);
-  // "2 tcp streams, cubic"
-  std::string describe() const;
+  // What carries a transfer that uses so many: "2 tcp streams, cubic".
+  std::string describe(unsigned streams) const;
   // Everything ends. Nothing can be begun any more.
   void close(const std::string& why) noexcept;
 

@@ -145,11 +145,11 @@ unsigned DataLink::ensure_streams(unsigned count, Clock::time_point until) {
   }
 }
 
-std::string DataLink::describe() const {
+std::string DataLink::describe(unsigned streams) const {
   const std::lock_guard lock(mutex_);
-  return fmt::format("{} {} stream{}{}{}", streams_.size(), wire_used_,
-                     streams_.size() == 1 ? "" : "s", congestion_used_.empty() ? "" : ", ",
-                     congestion_used_);
+  const auto used = std::min(streams, static_cast<unsigned>(streams_.size()));
+  return fmt::format("{} {} stream{}{}{}", used, wire_used_, used == 1 ? "" : "s",
+                     congestion_used_.empty() ? "" : ", ", congestion_used_);
 }
 
 }  // namespace kvferry::path::tcp

@@ -79,7 +79,9 @@ class OpeningStreams : public ::testing::Test {
     for (int i = 0; i < 2000 && !what(); ++i) std::this_thread::sleep_for(milliseconds(1));
     return what();
   }
-  bool has(unsigned streams) { return link->describe().starts_with(std::to_string(streams) + " "); }
+  bool has(unsigned streams) {
+    return link->describe(256).starts_with(std::to_string(streams) + " ");
+  }
 
   std::shared_ptr<NetThreads> threads = std::make_shared<NetThreads>(1);
   std::shared_ptr<Scripted> control = std::make_shared<Scripted>();

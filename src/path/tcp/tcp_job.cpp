@@ -34,8 +34,8 @@ void TcpJob::begin(const LaidOut& laid_out) {
   const std::uint32_t chunk_bytes = choose_chunk_bytes(bytes_, laid_out.rows->block_bytes(),
                                                        options.streams, options.bytes_per_s);
   const std::string staging = describe_staging(*setup_.local);
-  method_ = fmt::format("{}{}{}{}", setup_.link->describe(), options.checksum ? ", crc32c" : "",
-                        staging.empty() ? "" : ", ", staging);
+  method_ = fmt::format("{}{}{}{}", setup_.link->describe(options.streams),
+                        options.checksum ? ", crc32c" : "", staging.empty() ? "" : ", ", staging);
   request_ = setup_.link->draw_request();
   if (pull_) {
     make_pull(laid_out, chunk_bytes);

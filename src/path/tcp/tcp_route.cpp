@@ -91,7 +91,7 @@ std::shared_ptr<Job> TcpRoute::start(const LaidOut& laid_out, const JobOptions& 
   // Streams that broke under an earlier transfer are opened anew.
   auto until = Clock::now() + kOpenTime;
   if (options.deadline) until = std::min(until, *options.deadline);
-  const unsigned wanted = options.streams != 0 ? options.streams : kDefaultStreams;
+  const unsigned wanted = options.streams != 0 ? options.streams : remote_.data->setup().streams;
   const unsigned have = remote_.data->ensure_streams(wanted, until);
   TcpJob::Setup setup;
   setup.link = remote_.data;

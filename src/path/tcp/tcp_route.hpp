@@ -40,7 +40,4 @@ class TcpRoute final : public Route {
   plan::BlockMap remote_map_;
 };
 
-// How many streams a transfer gets that names no number.
-inline constexpr unsigned kDefaultStreams = 2;
-
 }  // namespace kvferry::path::tcp
