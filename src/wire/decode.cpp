@@ -1,56 +1,14 @@
-#include <fmt/format.h>
-
-#include <cstring>
-
-#include "control_generated.h"
-#include "wire/check.hpp"
-#include "wire/messages.hpp"
+#include "wire/read_fields.hpp"
 #include "wire/validate.hpp"
 
-// From verified bytes to values. The verifier vouches for structure alone: here sizes are bounded
-// before anything is allocated for them; validate() then judges the values.
+// Verified bytes become values, which validate() then judges.
 namespace kvferry::wire {
 namespace {
-
-template <typename T>
-using Vector = flatbuffers::Vector<T>;
 
 // Message -> PoolGrant -> Region is the deepest nesting this build knows, and 4096 regions are the
 // most tables; a later release may add some.
 constexpr std::uint32_t kMaxDepth = 8;
 constexpr std::uint32_t kMaxTables = 2 * kMaxRegions;
-
-template <std::size_t N, typename Struct>
-void read_bytes(const Struct* from, std::array<std::byte, N>& to) {
-  static_assert(sizeof(Struct) == N);
-  if (from != nullptr) std::memcpy(to.data(), from, N);
-}
-
-// Absent text is empty; text that is too long is refused before it is copied.
-std::string read_text(const flatbuffers::String* text, std::string_view field, const Check& check,
-                      std::size_t max_bytes = kMaxTextBytes) {
-  if (text == nullptr) return {};
-  if (text->size() > max_bytes)
-    check.fail(field, fmt::format("{} bytes of text, at most {}", text->size(), max_bytes));
-  return text->str();
-}
-
-template <typename T>
-std::size_t bounded_size(const Vector<T>* vector, std::string_view field, std::size_t most,
-                         const Check& check) {
-  if (vector == nullptr) return 0;
-  check.range(field, vector->size(), 0, most);
-  return vector->size();
-}
-
-// The verifier checks where a vector's length lies, not its elements; reading 64-bit fields off
-// their alignment would be undefined.
-template <typename T>
-void require_aligned(const Vector<T>* vector, std::string_view field, const Check& check) {
-  if (vector != nullptr && vector->size() > 0 &&
-      reinterpret_cast<std::uintptr_t>(vector->Data()) % alignof(std::uint64_t) != 0)
-    check.fail(field, "its elements are not aligned to 8 bytes");
-}
 
 CacheShape read(const fb::Shape* from, const Check& check) {
   if (from == nullptr) check.fail("shape", "it is missing");
@@ -261,90 +219,6 @@ Message read(const fb::Join& from, const Check&) {
   return m;
 }
 Message read(const fb::Ping& from, const Check&) { return Ping{from.answer()}; }
-
-std::vector<IdRun> read_runs(const Vector<const fb::IdRun*>* from, const Check& check) {
-  std::vector<IdRun> runs(bounded_size(from, "runs", kMaxRunsPerFrame, check));
-  for (std::size_t i = 0; i < runs.size(); ++i) {
-    const auto& run = *from->Get(static_cast<std::uint32_t>(i));
-    runs[i] = {run.first(), run.count()};
-  }
-  return runs;
-}
-
-Message read(const fb::MoveRequest& from, const Check& check) {
-  MoveRequest m;
-  m.request = from.request();
-  m.pool = from.pool();
-  m.generation = from.generation();
-  m.direction = static_cast<Direction>(from.direction());
-  m.first_layer = from.first_layer();
-  m.layers = from.layers();
-  m.bytes = from.bytes();
-  m.chunk_bytes = from.chunk_bytes();
-  m.checked = from.checked();
-  m.max_streams = from.max_streams();
-  m.bytes_per_s = from.bytes_per_s();
-  m.time_left_us = from.time_left_us();
-  m.runs_total = from.runs_total();
-  m.runs = read_runs(from.runs(), check);
-  return m;
-}
-Message read(const fb::MoveRuns& from, const Check& check) {
-  return MoveRuns{from.request(), read_runs(from.runs(), check)};
-}
-Message read(const fb::MoveReady& from, const Check&) { return MoveReady{from.request()}; }
-Message read(const fb::MoveCancel& from, const Check&) { return MoveCancel{from.request()}; }
-Message read(const fb::MoveEnd& from, const Check& check) {
-  MoveEnd m;
-  m.request = from.request();
-  if (from.code() != fb::Code::none) m.failure = static_cast<ErrorCode>(from.code());
-  m.message = read_text(from.message(), "message", check);
-  m.bytes = from.bytes();
-  return m;
-}
-Message read(const fb::PoolOpened& from, const Check&) { return PoolOpened{from.request()}; }
-Message read(const fb::WantStreams& from, const Check& check) {
-  return WantStreams{from.count(), from.epoch(),
-                     read_text(from.congestion(), "congestion", check, kMaxNameBytes)};
-}
-
-std::vector<std::byte> read_blob(const Vector<std::uint8_t>* from, std::string_view field,
-                                 std::size_t most, const Check& check) {
-  const std::size_t size = bounded_size(from, field, most, check);
-  std::vector<std::byte> bytes(size);
-  if (size > 0) std::memcpy(bytes.data(), from->Data(), size);
-  return bytes;
-}
-
-Message read(const fb::AskUcx& from, const Check&) { return AskUcx{from.request()}; }
-Message read(const fb::UcxAddress& from, const Check& check) {
-  return UcxAddress{from.request(),
-                    read_blob(from.address(), "address", kMaxUcxAddressBytes, check)};
-}
-Message read(const fb::OpenUcx& from, const Check&) {
-  return OpenUcx{from.request(), from.pool(), from.generation(), from.wants_write()};
-}
-Message read(const fb::UcxGrant& from, const Check& check) {
-  UcxGrant m;
-  m.request = from.request();
-  m.pool = from.pool();
-  m.generation = from.generation();
-  m.parts = from.parts();
-  m.block_stride = from.block_stride();
-  require_aligned(from.planes(), "planes", check);
-  const auto planes = bounded_size(from.planes(), "planes", kMaxPlanes, check);
-  for (std::size_t i = 0; i < planes; ++i) {
-    const std::uint64_t word = from.planes()->Get(static_cast<std::uint32_t>(i));
-    m.planes.push_back({static_cast<std::uint32_t>(word >> 48), word & ((1ull << 48) - 1)});
-  }
-  const auto regions = bounded_size(from.regions(), "regions", kMaxRegions, check);
-  for (std::size_t i = 0; i < regions; ++i) {
-    const auto& region = *from.regions()->Get(static_cast<std::uint32_t>(i));
-    m.regions.push_back({region.base(), region.bytes(),
-                         read_blob(region.key(), "regions.key", kMaxUcxKeyBytes, check)});
-  }
-  return m;
-}
 
 Message read_body(const fb::Message& root) {
   const Check check(ErrorCode::refused, fb::EnumNameBody(root.body_type()));
