@@ -8,9 +8,9 @@
 #include <algorithm>
 #include <numeric>
 #include <random>
-#include <thread>
 #include <vector>
 
+#include "bench/plain_sockets.hpp"
 #include "path/tcp/test_links.hpp"
 #include "stats/stats.hpp"
 
@@ -30,53 +30,6 @@ struct Options {
 double seconds_since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
 }
-
-// Contiguous, blocking, a thread for each side of each stream.
-class Plain {
- public:
-  Plain(std::size_t bytes, unsigned streams, const std::string& congestion)
-      : from_(bytes, std::byte{1}), to_(bytes), streams_(streams) {
-    for (unsigned i = 0; i < streams; ++i) {
-      auto [a, b] = path::tcp::test::loopback_pair();
-      path::tcp::tune_socket(a.get(), congestion);
-      path::tcp::tune_socket(b.get(), congestion);
-      sockets_.push_back({std::move(a), std::move(b)});
-    }
-  }
-  double run() {
-    const auto begin = Clock::now();
-    const std::size_t each = from_.size() / streams_;
-    std::vector<std::thread> threads;
-    for (unsigned i = 0; i < streams_; ++i) {
-      threads.emplace_back([this, i, each] { send_all(i, each); });
-      threads.emplace_back([this, i, each] { receive_all(i, each); });
-    }
-    for (auto& thread : threads) thread.join();
-    return seconds_since(begin);
-  }
-
- private:
-  static constexpr std::size_t kCall = 1 << 20;
-  void send_all(unsigned i, std::size_t each) {
-    for (std::size_t at = 0; at < each;) {
-      const auto n =
-          ::send(sockets_[i].second.get(), &from_[i * each + at], std::min(each - at, kCall), 0);
-      if (n <= 0) throw std::runtime_error("send failed");
-      at += static_cast<std::size_t>(n);
-    }
-  }
-  void receive_all(unsigned i, std::size_t each) {
-    for (std::size_t at = 0; at < each;) {
-      const auto n =
-          ::recv(sockets_[i].first.get(), &to_[i * each + at], std::min(each - at, kCall), 0);
-      if (n <= 0) throw std::runtime_error("recv failed");
-      at += static_cast<std::size_t>(n);
-    }
-  }
-  std::vector<std::byte> from_, to_;
-  unsigned streams_;
-  std::vector<std::pair<UniqueFd, UniqueFd>> sockets_;
-};
 
 Device device_of(const std::string& name) {
   return name == "host" ? Device::host() : Device::cuda(std::stoi(name.substr(5)));
@@ -108,11 +61,11 @@ void run(const Options& o) {
   options.streams = o.streams;
   options.checksum = o.checksum;
   const double bytes = double(o.blocks) * shape.layers * double(shape.block_bytes());
-  Plain plain(static_cast<std::size_t>(bytes), o.streams, o.congestion);
+  cli::bench::PlainSockets plain(o.streams, o.congestion);
   std::vector<double> ours, theirs;
   std::string method;
   for (int i = 0; i < o.rounds + 2; ++i) {
-    const double p = plain.run();
+    const double p = plain.copy(static_cast<std::uint64_t>(bytes));
     const auto begin = Clock::now();
     const auto& source = o.push ? route.local() : route.remote();
     const auto& target = o.push ? route.remote() : route.local();

@@ -20,6 +20,7 @@ function(kvferry_add_test name)
   target_link_libraries(${name}_test PRIVATE kvferry_test_main ${arg_LINK})
   add_test(NAME ${name} COMMAND ${name}_test)
   set_tests_properties(${name} PROPERTIES LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT} SKIP_RETURN_CODE 77)
+  kvferry_sanitized_test(${name})
   set_property(GLOBAL APPEND PROPERTY KVFERRY_TEST_EXECUTABLES ${name}_test)
 endfunction()
 

@@ -96,5 +96,13 @@ def gpu_cases():
     ]
 
 
+def network_cases(gpus):
+    """Over TCP on one host: pools on two GPUs, or both on the only one; without any in host memory."""
+    where, title = ("gpu", "TCP, GPU to GPU") if gpus else ("host", "TCP, host memory")
+    devices = (min(1, gpus - 1), 0) if gpus else (-1, -1)
+    place = Place(f"tcp-{where}", *devices, 65536)
+    return [case for case in _cases(f"tcp-{where}", title, place, place) if not case.key.endswith("8KiB")]
+
+
 def host_cases():
     return _cases("host", "host", Place("host", -1, -1, 65536), Place("host-8KiB", -1, -1, 8192))

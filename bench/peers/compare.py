@@ -15,13 +15,14 @@ import contestants as entrants  # noqa: E402
 import libraries  # noqa: E402
 import machine  # noqa: E402
 import report  # noqa: E402
-from cases import gpu_cases, host_cases  # noqa: E402
+from cases import gpu_cases, host_cases, network_cases  # noqa: E402
 from figures import MIN_ROUNDS  # noqa: E402
 from match import Match  # noqa: E402
 
 EPILOG = """\
 examples:
   compare.py --host --site ~/.cache/kvferry-peers/site      host memory only: needs no GPU
+  compare.py --host --network                               over TCP between host pools: needs no GPU either
   compare.py --only nvlink-pull --contestants kvferry,nixl  one case, two contestants
   compare.py --publish peers-h200x2.json                    results of another machine into the documents
 
@@ -41,13 +42,25 @@ def parse(arguments):
     what = parser.add_argument_group("what is compared")
     what.add_argument("--host", action="store_true", help="host memory instead of GPU memory")
     what.add_argument(
+        "--network",
+        action="store_true",
+        help="over TCP alone, beside plain sockets: kvferry by 1, 2 and 8 streams, NIXL with UCX_TLS=tcp, "
+        "Mooncake's tcp",
+    )
+    what.add_argument(
         "--only",
         metavar="TEXT",
         default="",
         help="cases whose name contains TEXT; several by commas (default: all)",
     )
     what.add_argument(
-        "--contestants", metavar="A,B", default="", help="of " + ",".join(c.key for c in entrants.ALL)
+        "--contestants",
+        metavar="A,B",
+        default="",
+        help="of "
+        + ",".join(c.key for c in entrants.ALL)
+        + "; with --network of "
+        + ",".join(c.key for c in entrants.NETWORK),
     )
     what.add_argument("--list", action="store_true", help="name the cases and contestants, and end")
     how = parser.add_argument_group("how")
@@ -63,7 +76,7 @@ def parse(arguments):
         "--pool-gib",
         type=float,
         metavar="GIB",
-        help="size of each pool (default: 4 on GPUs, 0.5 on the host)",
+        help="size of each pool (default: 4 on GPUs, with --network 1; 0.5 on the host)",
     )
     how.add_argument("--seed", type=int, default=1, help="of the order of turns (default: 1)")
     how.add_argument(
@@ -105,18 +118,21 @@ def parse(arguments):
     options = parser.parse_args(arguments)
     if options.rounds < MIN_ROUNDS:
         parser.error(f"--rounds {options.rounds}: at least {MIN_ROUNDS}, or the interval says little")
-    known = {c.key for c in entrants.ALL}
+    known = {c.key for c in entrants.those_of(options.network)}
     wanted = [key for key in options.contestants.split(",") if key]
     if unknown := [key for key in wanted if key not in known]:
         parser.error(f"--contestants {','.join(unknown)}: choose from {', '.join(sorted(known))}")
     texts = [text for text in options.only.split(",") if text]
-    options.cases = host_cases() if options.host else gpu_cases()
+    if options.network:
+        options.cases = network_cases(0 if options.host else max(1, len(machine.gpus())))
+    else:
+        options.cases = host_cases() if options.host else gpu_cases()
     if texts:
         options.cases = [case for case in options.cases if any(text in case.key for text in texts)]
     if not options.cases:
         parser.error(f"--only {options.only}: no case has that in its name; --list names them")
     if options.pool_gib is None:
-        options.pool_gib = 0.5 if options.host else 4.0
+        options.pool_gib = 0.5 if options.host else 1.0 if options.network else 4.0
     return options
 
 
@@ -137,6 +153,8 @@ def starter_of(contestant, options):
 
     environment = {k: v for k, v in os.environ.items() if k not in entrants.OWN_VARIABLES}
     environment.update(contestant.environment)
+    if not options.host:
+        environment.update(contestant.gpu_environment)
     if contestant.driver.endswith(".py"):
         # -B: a folder that was unpacked by another user stays as it is.
         arguments = [options.python, "-B", str(HERE / contestant.driver)]
@@ -172,6 +190,7 @@ def compare(options, say):
         "date": machine.now(),
         "commit": machine.commit(HERE.parent.parent),
         "memory": memory,
+        "network": "tcp" if options.network else None,
         "rounds": options.rounds,
         "pool_gib": options.pool_gib,
         "seed": options.seed,
@@ -179,10 +198,13 @@ def compare(options, say):
         "contestants": {},
         "cases": [],
     }
-    chosen = [c for c in entrants.ALL if not options.contestants or c.key in options.contestants.split(",")]
+    everybody = entrants.those_of(options.network)
+    chosen = [c for c in everybody if not options.contestants or c.key in options.contestants.split(",")]
+    excused = {c.key: c.why_not(memory, os.cpu_count() or 1) for c in chosen}
+    result["excused"] = {key: reason for key, reason in excused.items() if reason}
     for contestant in chosen:
         result["contestants"][contestant.key] = {"label": contestant.label}
-    able = [c for c in chosen if memory not in c.not_for]
+    able = [c for c in chosen if not excused[c.key]]
     options.freeze = freezing(options, len(able))
     result["frozen_between_turns"] = options.freeze
     cases = list(options.cases)
@@ -202,7 +224,7 @@ def compare(options, say):
                 number += 1
                 results = match.play(case, number, say)
                 for contestant in chosen:
-                    if reason := contestant.not_for.get(memory):
+                    if reason := excused[contestant.key]:
                         results[contestant.key] = {"reason": reason}
                 ordered = {c.key: results[c.key] for c in chosen}
                 row = {
@@ -236,14 +258,14 @@ def measured(result):
     return [row for row in rows if "median_s" in row]
 
 
-def verdict(result, memory):
+def verdict(result):
     """The exit code."""
     rows = [row for case in result["cases"] for row in case.get("results", {}).values()]
     if not measured(result):
         return 77
     if any("WRONG BYTES" in row.get("reason", "") for row in rows):
         return 3
-    excused = {c.not_for.get(memory) for c in entrants.ALL}
+    excused = set(result["excused"].values())
     return 1 if any("reason" in row and row["reason"] not in excused for row in rows) else 0
 
 
@@ -255,9 +277,10 @@ def publish(result):
     if not measured(result):
         raise SystemExit("nothing was measured: nothing is published")
     docs = HERE.parent.parent / "docs"
-    name = docs / "results" / f"peers-{machine.slug(result['machine'], result['memory'])}.json"
+    prefix = "tcp-" if result.get("network") else ""
+    name = docs / "results" / f"peers-{prefix}{machine.slug(result['machine'], result['memory'])}.json"
     report.write_json(result, name)
-    kind = "host" if result["memory"] == "host" else "gpu"
+    kind = prefix + ("host" if result["memory"] == "host" else "gpu")
     table = report.markdown(result) + f"\nRaw: [results/{name.name}](results/{name.name}).\n"
     report.publish(table, kind, docs / "performance.md")
     print(f"{name} and docs/performance.md are written")
@@ -269,8 +292,12 @@ def main():
         publish(options.publish)
         return 0
     if options.list:
-        print("cases:", *[f"  {c.key:<18} {c.title}" for c in [*gpu_cases(), *host_cases()]], sep="\n")
-        print("contestants:", *[f"  {c.key:<18} {c.label}" for c in entrants.ALL], sep="\n")
+        cases = [*gpu_cases(), *host_cases()]
+        if options.network:
+            cases = [*network_cases(1), *network_cases(0)]
+        print("cases:", *[f"  {c.key:<18} {c.title}" for c in cases], sep="\n")
+        everybody = entrants.those_of(options.network)
+        print("contestants:", *[f"  {c.key:<18} {c.label}" for c in everybody], sep="\n")
         return 0
     with tempfile.TemporaryDirectory(prefix="kvferry-peers-") as scratch:
         options.logs = options.logs or Path(scratch)
@@ -286,7 +313,7 @@ def main():
         options.markdown.write_text(report.markdown(result))
     if options.publish == "":
         publish(result)
-    return verdict(result, result["memory"])
+    return verdict(result)
 
 
 if __name__ == "__main__":

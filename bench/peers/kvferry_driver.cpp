@@ -56,10 +56,13 @@ class Kvferry : public peers::Contestant {
                                        : CopyMethod::automatic;
     options_.max_sms = options.value("max_sms", 0u);
     settings = {{"version", std::string(build_description())}, {"copy", copy}};
+    options_.path = options.value("path", "auto");
+    options_.streams = options.value("streams", 0u);
     pool_ = Pool::allocate(geometry.device < 0 ? Device::host() : Device::cuda(geometry.device),
                            shape_of(geometry), geometry.blocks, {.writable = true});
     node_.add(*pool_);
-    node_.listen({.tcp = false, .socket_path = directory_.socket()});
+    // Path tcp opens its connections to the port, whichever way the peer came.
+    node_.listen({.port = 0, .tcp = options_.path == "tcp", .socket_path = directory_.socket()});
     return "unix:" + directory_.socket();
   }
   void connect(const json& address) override {

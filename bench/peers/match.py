@@ -3,6 +3,7 @@
 import random
 import signal
 import statistics
+from itertools import chain
 from pathlib import Path
 
 from cases import LAYERS
@@ -52,7 +53,8 @@ class Match:
             pair.side(role).send(
                 {
                     "cmd": "setup",
-                    "device": device,
+                    # Plain sockets are of host memory, whatever the others move.
+                    "device": -1 if contestant.contiguous else device,
                     "layers": LAYERS,
                     "blocks": self.blocks,
                     "block_bytes": self.place.block_bytes,
@@ -103,12 +105,12 @@ class Match:
 
     def play(self, case, number, report):
         """The results of one case, by contestant."""
-        remote, local = case.ids(self.blocks)
+        ids = {c.key: self._ids(case, c) for c, _ in self.entrants}
         results = {c.key: {"rounds": [], "verified": False} for c, _ in self.entrants}
         self._restart_fallen()
         for key in results:
             report(f"{case.key}: verifying and warming up {key}")
-            self._turn(key, self._prepare, key, case, remote, local, number, results[key])
+            self._turn(key, self._prepare, key, case, *ids[key], number, results[key])
         plan = self._transfers(case)
         for i in range(self.settings.rounds):
             order = [key for key in results if key not in self.reasons]
@@ -119,8 +121,13 @@ class Match:
             for key in order:
                 self._turn(key, self._round, key, plan, results[key])
         for key in results:
-            self._turn(key, self._verify, key, case, remote, local, number + 1000, results[key])
+            self._turn(key, self._verify, key, case, *ids[key], number + 1000, results[key])
         return self._summaries(case, results)
+
+    def _ids(self, case, contestant):
+        """(remote, local): for whoever moves the first blocks alone, those."""
+        first = list(range(case.count))
+        return (first, first) if contestant.contiguous else case.ids(self.blocks)
 
     def _transfers(self, case):
         # Enough of the short ones for a p99; of slow ones as many as the time allows.
@@ -164,16 +171,22 @@ class Match:
 
     def _summaries(self, case, results):
         # A contestant that fell out half way has no figures: its rounds are not those of the others.
-        entered = "kvferry" in results and "kvferry" not in self.reasons
-        ours = results["kvferry"]["rounds"] if entered else []
+        ours = {
+            c.key: results[c.key]["rounds"]
+            for c, _ in self.entrants
+            if c.ours and c.key not in self.reasons
+        }
+        fastest = min(ours, key=lambda key: statistics.median(chain.from_iterable(ours[key])), default=None)
+        rivals = {c.key: c.against if c.against in ours else fastest for c, _ in self.entrants}
         for key, result in results.items():
             if key in self.reasons:
                 result.update(reason=self.reasons[key], verified=False)
-                del result["rounds"]
                 continue
             result.update(summarize(result["rounds"], case.bytes))
-            if ours and key != "kvferry":
-                result["kvferry_faster"] = ratio_of_rounds(ours, result["rounds"])
+            if key not in ours and rivals[key] is not None:
+                result["compared_with"] = rivals[key]
+                result["kvferry_faster"] = ratio_of_rounds(ours[rivals[key]], result["rounds"])
             result["round_medians_s"] = [statistics.median(one) for one in result["rounds"]]
-            del result["rounds"]
+        for result in results.values():
+            result.pop("rounds", None)
         return results

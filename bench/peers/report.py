@@ -71,7 +71,8 @@ def _making(result):
     """What is not in NIXL's times: every request has other ids, so it is said."""
     times = {}
     for case in result["cases"]:
-        making = case["results"].get("nixl", {}).get("making_s")
+        results = case.get("results", {})
+        making = results.get("nixl", results.get("nixl-tcp", {})).get("making_s")
         if making is not None:
             times[case["key"]] = _time(making)
     if not times:
@@ -80,9 +81,25 @@ def _making(result):
     return f"\nNot in NIXL's times: making its transfer handle for a new list of ids ({listed}).\n"
 
 
+def _compared(result):
+    """With which of ours, where there are several."""
+    if not result.get("network"):
+        return ""
+    fastest = {}
+    for case in result["cases"]:
+        for key, figures in case.get("results", {}).items():
+            if "compared_with" in figures and not key.startswith("sockets"):
+                fastest[case["key"]] = result["contestants"][figures["compared_with"]]["label"]
+    listed = "; ".join(f"{key}: {label}" for key, label in fastest.items())
+    return (
+        "\nPlain sockets copy one contiguous range of each layer between host pools and are compared with "
+        f"kvferry by as many streams, the others with the fastest kvferry row of the same work ({listed}).\n"
+    )
+
+
 def _elsewhere(result):
     """Who has nothing for this memory, by key, with the reason: one line rather than one in every case."""
-    kinds = {c.key: c.not_for.get(result["memory"]) for c in ALL}
+    kinds = result.get("excused", {c.key: c.not_for.get(result["memory"]) for c in ALL})
     return {key: kinds[key] for key in result["contestants"] if kinds.get(key)}
 
 
@@ -111,7 +128,7 @@ def markdown(result):
             title = ""
     notes = [f"{labels[key]} ({reason})" for key, reason in elsewhere.items()]
     note = f"\nNot in this table: {', '.join(notes)}.\n" if notes else ""
-    return "\n".join(lines) + "\n" + _making(result) + note
+    return "\n".join(lines) + "\n" + _compared(result) + _making(result) + note
 
 
 def publish(table, memory, page):

@@ -26,7 +26,7 @@ class Prefilled:
     seconds: float  # that the prefill took
 
     def blocks(self) -> list[int]:
-        return [block for sequence in self.sequences for block in sequence.blocks]
+        return blocks_of(self.sequences)
 
 
 class ByKvferry:
@@ -43,8 +43,7 @@ class ByKvferry:
 
     def fetch(self, theirs: Prefilled) -> list[CachedSequence]:
         ours = _room_for(self._model, theirs)
-        ids = [block for sequence in ours for block in sequence.blocks]
-        self.report = self._peer.pull(theirs.blocks(), ids).wait()
+        self.report = self._peer.pull(theirs.blocks(), blocks_of(ours)).wait()
         return ours
 
     def close(self) -> None:
@@ -70,7 +69,7 @@ class ByDistributed:
 
     def fetch(self, theirs: Prefilled) -> list[CachedSequence]:
         ours = _room_for(self._model, theirs)
-        ids = torch.tensor([block for sequence in ours for block in sequence.blocks], device=self._model.device)
+        ids = torch.tensor(blocks_of(ours), device=self._model.device)
         layers = self._model.layers
         received = torch.empty((len(layers), len(ids), *layers[0].shape[1:]), dtype=layers[0].dtype, device=ids.device)
         dist.recv(received, src=0)
@@ -81,6 +80,10 @@ class ByDistributed:
 
     def close(self) -> None:
         dist.destroy_process_group()
+
+
+def blocks_of(sequences: Sequence[CachedSequence]) -> list[int]:
+    return [block for sequence in sequences for block in sequence.blocks]
 
 
 def _room_for(model: Model, theirs: Prefilled) -> list[CachedSequence]:

@@ -39,6 +39,12 @@ class Requests:
         answer: Prefilled = self._pipe.recv()
         return answer
 
+    def digest(self) -> int:
+        """Of the cache of the last prefill, where it was made."""
+        self._pipe.send(("digest",))
+        answer: int = self._pipe.recv()
+        return answer
+
     def release(self) -> None:
         self._pipe.send(("release",))
 
@@ -123,23 +129,40 @@ def time_to_first_token(
 
 
 def same_tokens(model: Model, requests: Requests, way: ByKvferry, prompts: Prompts, count: int) -> dict[str, Any]:
-    """Greedy tokens of prompts prefilled there and decoded here; of the same in one process; and with
-    transformers' own cache, one prompt at a time. The first two do the same sums and must agree to the bit.
-    The third adds in another order, so that in 16-bit numbers two nearly equal logits may change places."""
+    """Whether the cache that was pulled is the one that was made, to the bit; and greedy tokens of prompts
+    prefilled there and decoded here, of the same in one process, twice, and with transformers' own cache, one
+    prompt at a time. The first two do the same sums and agree to the bit where the libraries repeat themselves;
+    the last adds in another order, so that in 16-bit numbers two nearly equal logits may change places."""
     theirs = requests.prefill(prompts)
     ours = way.fetch(theirs)
+    made = requests.digest()
+    arrived = model.digest(ours)
     pulled = model.decode(ours, theirs.firsts, count)
     model.release(ours)
     requests.release()
-    sequences, firsts = model.prefill(prompts)
-    alone = model.decode(sequences, firsts, count)
-    model.release(sequences)
+    alone = [_in_one_process(model, prompts, count) for _ in range(2)]
     reference = [model.decode_alone(prompt, count) for prompt in prompts]
     return {
         "prompts": len(prompts),
         "tokens_each": count,
-        "same_as_one_process": sum(a == b for a, b in zip(pulled, alone, strict=True)),
-        "same_as_transformers_cache": sum(a == b for a, b in zip(pulled, reference, strict=True)),
+        "cache_as_made": made == arrived,
+        "cache_as_in_one_process": made == alone[0][0],
+        "one_process_repeats_itself": _agreeing(alone[0][1], alone[1][1]),
+        "same_as_one_process": _agreeing(pulled, alone[0][1]),
+        "same_as_transformers_cache": _agreeing(pulled, reference),
         "distinct_tokens": len({token for row in pulled for token in row}),
         "blocks": len(theirs.blocks()),
     }
+
+
+def _in_one_process(model: Model, prompts: Prompts, count: int) -> tuple[int, list[list[int]]]:
+    """The digest of the prefilled cache, and the tokens."""
+    sequences, firsts = model.prefill(prompts)
+    digest = model.digest(sequences)
+    tokens = model.decode(sequences, firsts, count)
+    model.release(sequences)
+    return digest, tokens
+
+
+def _agreeing(some: list[list[int]], others: list[list[int]]) -> int:
+    return sum(a == b for a, b in zip(some, others, strict=True))

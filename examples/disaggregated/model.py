@@ -117,6 +117,20 @@ class Model:
             ids = torch.tensor([[tokens[-1]]], device=self.device)
         return tokens
 
+    @torch.inference_mode()
+    def digest(self, sequences: Sequence[CachedSequence]) -> int:
+        """A checksum of what these sequences have in the cache, in all layers: every 16 bits times their place."""
+        size = int(self.layers[0].shape[2])
+        ids = torch.tensor([block for s in sequences for block in s.blocks], device=self.device)
+        used = [min(max(s.length - i * size, 0), size) for s in sequences for i in range(len(s.blocks))]
+        slots = torch.arange(size, device=self.device) < torch.tensor(used, device=self.device)[:, None]
+        total = 0
+        for layer in self.layers:
+            words = layer[ids].view(torch.int16).to(torch.int64) * slots[:, None, :, None, None]
+            places = torch.arange(1, words.numel() + 1, device=self.device) % 1_000_003
+            total = total * 31 + int((words.flatten() * places).sum())
+        return total
+
     def release(self, sequences: Sequence[CachedSequence]) -> None:
         for sequence in sequences:
             self.allocator.give_back(sequence.blocks)

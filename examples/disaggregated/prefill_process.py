@@ -30,6 +30,8 @@ def run(requests: Connection, model_options: dict[str, Any], threads: int) -> No
                 requests.send(held)
                 if send and distributed:
                     distributed.send(held)
+            elif what == "digest" and held:
+                requests.send(model.digest(held.sequences))
             elif what == "release" and held:
                 model.release(held.sequences)
             elif what == "join":

@@ -8,9 +8,10 @@ PARTS = ("prefill_s", "handoff_s", "cache_s", "step_s", "total_s")
 
 
 def equal(results: dict[str, Any]) -> bool:
-    """Whether the tokens are those of one process; in float32 also those of transformers' own cache."""
+    """Whether the cache arrived as it was made, and the tokens are those of one process; in float32 also those
+    of transformers' own cache."""
     tokens = results["tokens"]
-    same: bool = tokens["same_as_one_process"] == tokens["prompts"]
+    same: bool = tokens["cache_as_made"] and tokens["same_as_one_process"] == tokens["prompts"]
     if results["model"]["dtype"] == "float32":
         same = same and tokens["same_as_transformers_cache"] == tokens["prompts"]
     return same
@@ -24,10 +25,20 @@ def show(results: dict[str, Any]) -> None:
         f"prefill on {machine['prefill'][0]} ({machine['prefill'][1]}), decode on {machine['decode'][0]} "
         f"({machine['decode'][1]}); torch {machine['torch']}, transformers {machine['transformers']}\n"
         f"tokens: {tokens['prompts']} prompts of mixed lengths, {tokens['tokens_each']} tokens each, "
-        f"{tokens['blocks']} blocks pulled: "
+        f"{tokens['blocks']} blocks pulled, {'as they were made' if tokens['cache_as_made'] else 'CHANGED'}: "
         f"{tokens['same_as_one_process']} of {tokens['prompts']} as in one process, "
         f"{tokens['same_as_transformers_cache']} as with transformers' own cache"
     )
+    if tokens["one_process_repeats_itself"] < tokens["prompts"]:
+        print(
+            f"one process alone repeats itself for {tokens['one_process_repeats_itself']} of {tokens['prompts']} "
+            f"prompts only: {model['dtype']} sums come out otherwise each time; --dtype float32 is steadier"
+        )
+    elif not tokens["cache_as_in_one_process"]:
+        print(
+            f"the two devices make caches that differ in their last bits: in {model['dtype']} this can change tokens; "
+            "--dtype float32 is steadier"
+        )
     for case in results["cases"]:
         _show_case(case)
     if results["no_distributed"]:

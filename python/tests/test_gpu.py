@@ -115,8 +115,9 @@ def test_ordered_on_the_current_stream(meet, there, here):
             transfer = peer.pull(range(8), range(8), stream="current" if round_ % 2 else stream)
             posted = time.perf_counter() - started
             copies = [tensor.clone() for tensor in tensors]
-            assert posted < 0.01, "posting waits for the stream"
-            assert not transfer.done()
+            # The very first one may find CUDA still setting things up.
+            assert posted < 0.01 or round_ == 0, f"posting round {round_} waits for the stream: {posted} s"
+            assert not transfer.done() or round_ == 0
     stream.synchronize()
     transfer.wait()
     for layer, copy in enumerate(copies):

@@ -26,6 +26,8 @@ std::uint32_t tables_of(const plan::Plan& plan) {
   return (plan.source.even ? 0u : 1u) + (plan.target.even ? 0u : 1u);
 }
 
+bool is_narrow(const plan::Plan& plan) { return plan.id_limit <= 1u << 16; }
+
 SideArgs side_args(const plan::Side& side, std::uint32_t first_plane, std::uint32_t table) {
   SideArgs args;
   args.base = side.even ? side.plane_base.front() + first_plane * side.plane_stride : 0;
@@ -44,13 +46,25 @@ std::uint32_t part_of(std::uint32_t whole, std::uint32_t most) {
   return (whole + parts - 1) / parts;
 }
 
+template <typename Put>
+void for_each_pair(const plan::Plan& plan, const Slice& slice, Put put) {
+  std::uint32_t skip = slice.in_run, left = slice.blocks;
+  for (std::size_t r = slice.run; left > 0; ++r, skip = 0) {
+    const plan::Run& run = plan.runs[r];
+    const std::uint32_t count = std::min(left, run.count - skip);
+    for (std::uint32_t i = skip; i < skip + count; ++i) put(run.src + i, run.dst + i);
+    left -= count;
+  }
+}
+
 }  // namespace
 
 Slicer::Slicer(const plan::Plan& plan) : plan_(&plan) {
   constexpr std::uint32_t kWords = kPayloadBytes[kPayloadClasses - 1] / 8;
   const std::uint32_t tables = tables_of(plan);
   planes_each_ = tables == 0 ? plan.planes : part_of(plan.planes, kWords / 2 / tables);
-  blocks_each_ = part_of(plan.blocks, kWords - tables * planes_each_);
+  const std::uint32_t pairs_a_word = is_narrow(plan) ? 2 : 1;
+  blocks_each_ = part_of(plan.blocks, (kWords - tables * planes_each_) * pairs_a_word);
 }
 
 std::uint32_t Slicer::count() const noexcept {
@@ -89,6 +103,7 @@ CopyArgs make_args(const plan::Plan& plan, const Slice& slice, const Launch& lau
   a.source = side_args(plan.source, slice.first_plane, 0);
   a.target = side_args(plan.target, slice.first_plane, target_table);
   a.pairs = target_table + (plan.target.even ? 0 : slice.planes);
+  a.narrow = is_narrow(plan) ? 1 : 0;
   const std::uint32_t group = launch.family == Family::tma ? 32 : launch.group;
   a.workers = launch.ctas * (launch.threads / group);
   a.group = launch.group;
@@ -124,26 +139,27 @@ ControlArgs make_control(const Control& control, std::uint32_t launch, std::uint
 }
 
 std::size_t payload_bytes(const plan::Plan& plan, const Slice& slice) {
-  return (std::size_t{tables_of(plan)} * slice.planes + slice.blocks) * sizeof(std::uint64_t);
+  const std::size_t pairs = is_narrow(plan) ? (slice.blocks + 1) / 2 : slice.blocks;
+  return (std::size_t{tables_of(plan)} * slice.planes + pairs) * sizeof(std::uint64_t);
 }
 
 void write_payload(const plan::Plan& plan, const Slice& slice, std::uint64_t* out) {
   for (const plan::Side* side : {&plan.source, &plan.target})
     if (!side->even)
       out = std::copy_n(side->plane_base.begin() + slice.first_plane, slice.planes, out);
-  std::uint32_t skip = slice.in_run, left = slice.blocks;
-  for (std::size_t r = slice.run; left > 0; ++r, skip = 0) {
-    const plan::Run& run = plan.runs[r];
-    const std::uint32_t count = std::min(left, run.count - skip);
-    if (count == 1) {  // as most are
-      *out++ = (run.src + skip) | static_cast<std::uint64_t>(run.dst + skip) << 32;
-      --left;
-      continue;
-    }
-    for (std::uint32_t i = skip; i < skip + count; ++i)
-      *out++ = (run.src + i) | static_cast<std::uint64_t>(run.dst + i) << 32;
-    left -= count;
-  }
+  if (!is_narrow(plan))
+    return for_each_pair(plan, slice, [&](std::uint64_t source, std::uint64_t target) {
+      *out++ = source | target << 32;
+    });
+  bool second = false;
+  for_each_pair(plan, slice, [&](std::uint64_t source, std::uint64_t target) {
+    const std::uint64_t pair = source | target << 16;
+    if (second)
+      *out++ |= pair << 32;
+    else
+      *out = pair;
+    second = !second;
+  });
 }
 
 std::uint32_t launches(const plan::Plan& plan) { return Slicer(plan).count(); }

@@ -31,7 +31,8 @@ struct CopyArgs {
   std::uint32_t tail_bytes = 0;  // of a row's last chunk
   // `workers` in that mixed radix: going to a worker's next item needs no division.
   std::uint32_t step_chunk = 0, step_block = 0, step_plane = 0;
-  std::uint32_t pairs = 0;  // entry of the payload, in 64-bit words, where the id pairs begin
+  std::uint32_t pairs = 0;   // entry of the payload, in 64-bit words, where the id pairs begin
+  std::uint32_t narrow = 0;  // two pairs of 16-bit ids in each of those words
   std::uint32_t group = 1;
   std::uint32_t poll_mask = 0;  // look whether to stop every poll_mask + 1 items
 };
@@ -48,7 +49,7 @@ struct ControlArgs {
 // Payloads travel in the kernel's parameters, and a launch costs what they measure: one kernel for
 // each of a few sizes. CUDA's limit on all parameters is 32,764 bytes.
 inline constexpr std::size_t kPayloadClasses = 4;
-inline constexpr std::size_t kPayloadBytes[kPayloadClasses] = {1024, 6144, 15360, 32000};
+inline constexpr std::size_t kPayloadBytes[kPayloadClasses] = {1024, 6656, 15360, 32000};
 
 template <std::size_t kBytes>
 struct Params {
@@ -85,7 +86,8 @@ class Slicer {
 CopyArgs make_args(const plan::Plan& plan, const Slice& slice, const Launch& launch);
 // Of the launch of that index among so many.
 ControlArgs make_control(const Control& control, std::uint32_t launch, std::uint32_t launches);
-// Plane tables where they are needed, then (source id | target id << 32) for every block.
+// Plane tables where they are needed, then (source id | target id << 32) for every block; where all
+// ids fit into 16 bits (source | target << 16), two to a word: half the bytes to launch.
 std::size_t payload_bytes(const plan::Plan& plan, const Slice& slice);
 void write_payload(const plan::Plan& plan, const Slice& slice, std::uint64_t* out);
 

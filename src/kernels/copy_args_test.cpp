@@ -83,7 +83,7 @@ Pieces expected(const plan::Plan& p) {
 
 constexpr std::size_t kLargest = kPayloadBytes[kPayloadClasses - 1];
 
-void expect_every_row_once(const plan::Plan& plan, const Launch& launch) {
+void expect_every_row_once_as_is(const plan::Plan& plan, const Launch& launch) {
   Slicer slicer(plan);
   Pieces pieces;
   std::uint32_t slices = 0;
@@ -96,6 +96,13 @@ void expect_every_row_once(const plan::Plan& plan, const Launch& launch) {
   }
   EXPECT_EQ(slices, launches(plan));
   EXPECT_EQ(joined(pieces, plan.row_bytes), expected(plan));
+}
+
+void expect_every_row_once(plan::Plan plan, const Launch& launch) {
+  for (const std::uint32_t limit : {0xffffffffu, 1u << 16}) {
+    plan.id_limit = limit;
+    expect_every_row_once_as_is(plan, launch);
+  }
 }
 
 TEST(CopyArgs, EveryRowOnceWhateverTheLaunch) {
@@ -155,6 +162,18 @@ TEST(CopyArgs, PayloadHoldsTablesOnlyWhereNeeded) {
   EXPECT_EQ(payload_bytes(make(c), all), (4u + 10) * 8);
   c.even_target = false;
   EXPECT_EQ(payload_bytes(make(c), all), (4u + 4 + 10) * 8);
+}
+
+TEST(CopyArgs, SmallIdsTakeHalfTheBytes) {
+  plan::Plan plan = make({64, {{0, 0, 1637}, {65535, 65530, 1}}, 40, true, true});
+  const Slice all{0, 40, 1638, 0, 0};
+  EXPECT_EQ(payload_bytes(plan, all), 1638u * 8);
+  plan.id_limit = 1u << 16;
+  EXPECT_EQ(payload_bytes(plan, all), 1638u * 4);
+  EXPECT_LE(payload_bytes(plan, all), kPayloadBytes[1]) << "the second class of launches";
+  expect_every_row_once(plan, {.ctas = 3, .threads = 64, .group = 32});
+  plan.id_limit = (1u << 16) + 1;
+  EXPECT_EQ(payload_bytes(plan, all), 1638u * 8);
 }
 
 TEST(CopyArgs, FourThousandPairsAreOneLaunch) {

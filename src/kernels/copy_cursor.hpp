@@ -21,7 +21,7 @@ class Cursor {
     chunk_ = worker - row * a.chunks;
     plane_ = row / a.blocks;
     block_ = row - plane_ * a.blocks;
-    pair_ = p_.payload[a.pairs + block_];
+    fetch_pair();
   }
 
   KVFERRY_CURSOR void advance() {
@@ -39,22 +39,34 @@ class Cursor {
       carry = 1;
     }
     plane_ += a.step_plane + carry;
-    pair_ = p_.payload[a.pairs + block_];
+    fetch_pair();
   }
 
   KVFERRY_CURSOR const std::uint8_t* source() const {
-    return reinterpret_cast<const std::uint8_t*>(
-        address(p_.args.source, static_cast<std::uint32_t>(pair_)));
+    return reinterpret_cast<const std::uint8_t*>(address(p_.args.source, source_id_));
   }
   KVFERRY_CURSOR std::uint8_t* target() const {
-    return reinterpret_cast<std::uint8_t*>(
-        address(p_.args.target, static_cast<std::uint32_t>(pair_ >> 32)));
+    return reinterpret_cast<std::uint8_t*>(address(p_.args.target, target_id_));
   }
   KVFERRY_CURSOR std::uint32_t bytes() const {
     return chunk_ + 1 == p_.args.chunks ? p_.args.tail_bytes : p_.args.chunk_bytes;
   }
 
  private:
+  KVFERRY_CURSOR void fetch_pair() {
+    const CopyArgs& a = p_.args;
+    if (a.narrow == 0) {
+      const std::uint64_t pair = p_.payload[a.pairs + block_];
+      source_id_ = static_cast<std::uint32_t>(pair);
+      target_id_ = static_cast<std::uint32_t>(pair >> 32);
+    } else {
+      const std::uint64_t two = p_.payload[a.pairs + block_ / 2];
+      const auto pair = static_cast<std::uint32_t>(two >> (block_ % 2 * 32));
+      source_id_ = pair & 0xffff;
+      target_id_ = pair >> 16;
+    }
+  }
+
   KVFERRY_CURSOR std::uint64_t address(const SideArgs& side, std::uint32_t id) const {
     const std::uint64_t plane =
         side.even != 0 ? side.base + plane_ * side.plane_stride : p_.payload[side.table + plane_];
@@ -64,7 +76,7 @@ class Cursor {
 
   const Params<kBytes>& p_;
   std::uint32_t chunk_, block_, plane_;
-  std::uint64_t pair_;
+  std::uint32_t source_id_, target_id_;
 };
 
 KVFERRY_CURSOR std::uint64_t items_of(const CopyArgs& a, std::uint32_t worker) {

@@ -196,11 +196,13 @@ TEST_F(Copies, GenericEdgesOfChunks) {
 
 TEST_F(Copies, ListsOfEveryLength) {
   // The classes of payload, 1 to 32,000 bytes, and lists that take several launches.
-  for (const std::uint32_t ids :
-       {1u, 127u, 128u, 129u, 700u, 768u, 769u, 1900u, 1921u, 3900u, 4001u, 9000u})
+  for (const std::uint32_t ids : {1u, 127u, 128u, 129u, 255u, 700u, 768u, 769u, 1637u, 1900u, 1921u,
+                                  3900u, 4001u, 8999u, 9000u})
     for (const bool even : {true, false}) {
       const Layout l{256, 9000, 11, 0, 0, 0, 0, even};
-      const auto p = make(l, ids, ids);
+      auto p = make(l, ids, ids);
+      // Ids of 32 and of 16 bits.
+      if (ids % 2 == 1) p.id_limit = 9000;
       expect_copied(p, shape(Family::plain, 132, 65536, 16), "plain");
       expect_copied(p, shape(Family::generic, 17, 128, 8), "generic");
       if (has_tma_) expect_copied(p, shape(Family::tma, 24, 8192), "tma");

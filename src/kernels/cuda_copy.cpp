@@ -17,18 +17,10 @@ class Kernels {
  public:
   // A cudaError_t.
   int load() {
-    cudaDriverEntryPointQueryResult found = cudaDriverEntryPointSymbolNotFound;
-    void* address = nullptr;
-#if CUDART_VERSION >= 12050
-    const cudaError_t error = cudaGetDriverEntryPointByVersion("cuLaunchKernel", &address, 4000,
-                                                               cudaEnableDefault, &found);
-#else
-    const cudaError_t error =
-        cudaGetDriverEntryPoint("cuLaunchKernel", &address, cudaEnableDefault, &found);
-#endif
-    if (error != cudaSuccess) return error;
-    if (found != cudaDriverEntryPointSuccess) return cudaErrorSymbolNotFound;
-    launch_ = reinterpret_cast<PFN_cuLaunchKernel_v4000>(address);
+    if (const cudaError_t e = find("cuLaunchKernel", 4000, launch_); e != cudaSuccess) return e;
+    // Older drivers load a kernel when it is first launched.
+    (void)find("cuKernelGetFunction", 12000, function_of_);
+    (void)find("cuFuncLoad", 12040, load_function_);
     for (std::uint32_t c = 0; c < kPayloadClasses; ++c) {
       const void* symbols[kVariants] = {plain_kernel(c), tma_kernel(kTmaFewRings, c),
                                         tma_kernel(kTmaManyRings, c), generic_kernel(c)};
@@ -46,10 +38,40 @@ class Kernels {
     return variants[launch.family == Family::plain ? 0 : 3];
   }
   PFN_cuLaunchKernel_v4000 launch() const { return launch_; }
+  // Into the current context, now: the first launch would do it, and wait for what runs on the GPU.
+  int load_into_context() const {
+    if (function_of_ == nullptr || load_function_ == nullptr) return cudaSuccess;
+    for (const auto& variants : kernels_)
+      for (const CUfunction kernel : variants) {
+        CUfunction here = nullptr;
+        if (const CUresult e = function_of_(&here, reinterpret_cast<CUkernel>(kernel)); e != 0)
+          return static_cast<int>(e);
+        if (const CUresult e = load_function_(here); e != 0) return static_cast<int>(e);
+      }
+    return cudaSuccess;
+  }
 
  private:
   static constexpr std::uint32_t kVariants = 4;
+  template <typename F>
+  static cudaError_t find(const char* name, unsigned version, F& function) {
+    cudaDriverEntryPointQueryResult found = cudaDriverEntryPointSymbolNotFound;
+    void* address = nullptr;
+#if CUDART_VERSION >= 12050
+    const cudaError_t error =
+        cudaGetDriverEntryPointByVersion(name, &address, version, cudaEnableDefault, &found);
+#else
+    (void)version;
+    const cudaError_t error = cudaGetDriverEntryPoint(name, &address, cudaEnableDefault, &found);
+#endif
+    if (error != cudaSuccess) return error;
+    if (found != cudaDriverEntryPointSuccess) return cudaErrorSymbolNotFound;
+    function = reinterpret_cast<F>(address);
+    return cudaSuccess;
+  }
   PFN_cuLaunchKernel_v4000 launch_ = nullptr;
+  CUresult (*function_of_)(CUfunction*, CUkernel) = nullptr;
+  CUresult (*load_function_)(CUfunction) = nullptr;
   CUfunction kernels_[kPayloadClasses][kVariants] = {};
 };
 
@@ -109,7 +131,7 @@ int prepare_device(bool with_tma) {
       if (e != cudaSuccess) return e;
     }
   }
-  return cudaSuccess;
+  return kernels().load_into_context();
 }
 
 int launch_copy(const plan::Plan& plan, const Launch& launch, const Control& control,

@@ -228,6 +228,7 @@ void PeerImpl::retire_captured(const path::Route* route, ErrorCode why) noexcept
 template <typename Begin>
 void PeerImpl::launch(const std::shared_ptr<TransferImpl>& transfer, Begin begin) {
   const auto node = this->node();
+  node->ended().make_room(*this);
   {
     std::lock_guard lock(mutex_);
     if (!alive_) throw Error(ErrorCode::unreachable, end_reason_);
@@ -274,6 +275,14 @@ void PeerImpl::say_last_words(const TransferImpl& transfer) {
   wire::Served served = ending.served;
   served.seconds = transfer.report().total_s;
   say(served);
+}
+
+bool PeerImpl::look_whether_slow() noexcept {
+  // Some 10,000 last words; a channel is given up at 16 times as much.
+  constexpr std::size_t kMostQueuedBytes = 1u << 20;
+  const bool slow = channel_ && channel_->queued_bytes() > kMostQueuedBytes;
+  slow_.store(slow, std::memory_order_relaxed);
+  return slow;
 }
 
 void PeerImpl::arm(const std::shared_ptr<DeadlineTimer>& deadline,

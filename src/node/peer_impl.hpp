@@ -69,6 +69,10 @@ class PeerImpl final : public TransferImpl::Owner, public std::enable_shared_fro
   void say(const wire::Message& message, std::vector<UniqueFd> fds = {});
   // Of a transfer that has ended, for EndedTransfers. I/O thread.
   void say_last_words(const TransferImpl& transfer);
+  // Whether so much waits to be sent to it that who posts should, too. Any thread; what it says is
+  // looked up on the I/O thread.
+  bool is_slow() const noexcept { return slow_.load(std::memory_order_relaxed); }
+  bool look_whether_slow() noexcept;
   // Reads messages until the connection ends.
   asio::awaitable<void> serve();
   // The node is going, and its I/O context with it: lets go of the channel. The I/O thread has
@@ -195,6 +199,7 @@ class PeerImpl final : public TransferImpl::Owner, public std::enable_shared_fro
   // I/O thread only. Null once the connection is over: a Peer handle may outlive the node, a socket
   // must not.
   std::shared_ptr<session::Channel> channel_;
+  std::atomic<bool> slow_{false};
   session::Caller who_;
   std::shared_ptr<const UniqueFd> pidfd_;
   const wire::Hello theirs_;

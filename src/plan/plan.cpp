@@ -145,6 +145,7 @@ void make_plan(const BlockMap& source, const BlockMap& target,
   check_target_distinct(target_ids);
   // Fits: the target ids are distinct and below a 32-bit number of blocks.
   plan.blocks = static_cast<std::uint32_t>(target_ids.size());
+  plan.id_limit = std::max(source.blocks, target.blocks);
   plan.dense_runs =
       plan.source.block_stride == plan.row_bytes && plan.target.block_stride == plan.row_bytes;
   check_addresses(plan, source.address_space == target.address_space);

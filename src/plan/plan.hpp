@@ -50,6 +50,7 @@ struct Plan {
   std::vector<Run> runs;     // ascending in nothing: the caller's order, neighbours merged
   std::uint32_t blocks = 0;  // sum of counts
   std::uint32_t planes = 0;
+  std::uint32_t id_limit = 0xffffffff;  // every id is below it, on both sides
   bool dense_runs = false;  // both block strides equal row_bytes: a run is one contiguous piece of
                             // count * row_bytes
   // Bytes that move.

@@ -56,10 +56,11 @@ class FakeStore final : public registry::Store {
     }
     // Whoever looks sees it get shorter, or longer for one that is renewed.
     if (lease == dying) {
-      if (--found->second < seconds(0)) shared_->end(lease);
-    } else if (lease == renewed) {
-      ++found->second;
+      const seconds left = --found->second;
+      if (left < seconds(0)) shared_->end(lease);  // and what was found with it
+      return left;
     }
+    if (lease == renewed) ++found->second;
     return found->second;
   }
   std::optional<Entry> claim(const Entry& entry) override {
@@ -157,9 +158,7 @@ TEST_F(AnnouncerTest, TheEntryIsThereFromTheFirstMomentAndGoneAfterTheLast) {
 // the request that removes the entry.
 TEST_F(AnnouncerTest, NoEndLeavesTheEntryBehind) {
   for (int i = 0; i < 2000; ++i) {
-    {
-      const Announcer announcer(store(), setup());
-    }
+    { const Announcer announcer(store(), setup()); }
     ASSERT_TRUE(shared_->entries.empty()) << "round " << i;
   }
 }

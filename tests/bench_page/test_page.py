@@ -66,8 +66,8 @@ def assert_clean(page):
 def test_every_plot_is_drawn(show, width, dark):
     page = show(width=width, dark=dark)
     canvases = page.value(CANVASES)
-    # Throughput of three pairs, blocks of two, SMs, latency of two, posting, clients.
-    assert len(canvases) == 10
+    # Throughput of three pairs, blocks of two, SMs, latency of two, posting, clients, TCP and its small transfers.
+    assert len(canvases) == 12
     for canvas in canvases:
         assert canvas["drawn"] > 0.01 * canvas["width"] * canvas["height"], canvas
         assert canvas["colours"] >= 3, canvas

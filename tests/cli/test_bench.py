@@ -5,7 +5,9 @@ import glob
 import io
 import json
 import os
+import pathlib
 import re
+import shlex
 import signal
 import subprocess
 import time
@@ -15,7 +17,7 @@ from conftest import BIN, kvferry
 
 # One figure each; a loaded machine needs its time.
 ONE = ["bench", "--quick", "--only", "throughput/host/host-host/pull/scattered"]
-GROUPS = "throughput, blocks, sms, latency, posting, clients"
+GROUPS = "throughput, blocks, sms, latency, posting, clients, tcp, ucx"
 
 
 def children_of(pid):
@@ -116,6 +118,87 @@ def test_every_group_on_host_memory(only):
             assert quantiles == sorted(quantiles) and quantiles[-1] == 1
         if group == "posting":
             assert "by the clock" in figure["note"]
+
+
+def figures_of(*args, skipped=None):
+    """The figures by key of a quick run, and what it skipped into `skipped`."""
+    result = kvferry("bench", "--quick", "--json", "-", *args)
+    assert result.returncode == 0, result.stderr
+    report = json.loads(result.stdout)
+    if skipped is not None:
+        skipped.update({s["what"]: s["why"] for s in report["skipped"]})
+    return {figure["key"]: figure for figure in report["figures"]}
+
+
+def test_tcp_beside_plain_sockets_and_a_cipher():
+    skipped = {}
+    figures = figures_of("--only", "tcp/loopback/host-host/pull,iperf3", "--congestion", "reno", skipped=skipped)
+    plain = figures["tcp/loopback/host-host/pull/scattered/auto/65536x64x40/1streams"]
+    assert plain["reference"]["name"] == "contiguous plain sockets, 1 stream, reno"
+    assert plain["method"] == "1 tcp stream, reno"
+    inside = figures["tcp/loopback/host-host/pull/scattered/auto/65536x64x40/1streams/tls"]
+    assert inside["reference"]["name"].startswith("AES-256-GCM")
+    assert "tls" in inside["method"]
+    small = figures["tcp/loopback/host-host/pull/scattered/auto/65536x1x40/1streams"]
+    assert small["seconds"]["count"] >= 100 and small["cdf"]
+    for figure in (plain, inside, small):
+        assert figure["path"] == "tcp" and figure["verified"] is True
+        assert figure["of_reference"]["median"] > 0
+    # Beside them, or with the way to have it.
+    others = [figure for figure in figures.values() if figure["path"] == "iperf3"]
+    assert bool(others) != ("iperf3" in skipped)
+    assert others or "apt install iperf3" in skipped["iperf3"]
+    assert all(not figure["verified"] and figure["gb_per_s"] > 0 for figure in others)
+
+
+def test_more_streams_than_cores_are_left_out_with_the_reason():
+    result = kvferry("bench", "--list", "--only", "tcp")
+    streams = {int(n) for n in re.findall(r"/(\d+)streams", result.stdout)}
+    assert streams == {n for n in (1, 2, 8) if n <= os.cpu_count()}
+
+
+def test_congestion_that_the_kernel_has_not_is_refused_at_once():
+    bench = Bench("bench", "--only", "tcp", "--congestion", "no_such")
+    code, _, err = bench.end(20)
+    assert code == 2
+    assert "no_such" in err
+    bench.nothing_is_left()
+
+
+def test_ucx_is_skipped_unless_software_is_asked_for():
+    if os.path.isdir("/sys/class/infiniband") and os.listdir("/sys/class/infiniband"):
+        pytest.skip("there is an RDMA card here")
+    skipped = {}
+    assert figures_of("--only", "ucx", skipped=skipped) == {}
+    assert skipped["ucx"]
+
+
+def test_ucx_over_tcp_in_software_beside_a_get_of_its_own():
+    skipped = {}
+    figures = figures_of("--only", "ucx/loopback/host", "--ucx-transports", "tcp", skipped=skipped)
+    if "ucx" in skipped:
+        pytest.skip(skipped["ucx"])
+    for figure in figures.values():
+        assert figure["path"] == "ucx" and figure["verified"] is True
+        assert figure["reference"]["name"] == "one contiguous get by UCX"
+
+
+DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs"
+EXAMPLES = [
+    line
+    for page in ("tcp.md", "rdma.md")
+    for line in re.findall(r"^    kvferry (bench .*)$", (DOCS / page).read_text(), re.M)
+]
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_the_examples_of_the_pages_name_what_there_is(example):
+    result = kvferry(*shlex.split(example), "--list")
+    assert result.returncode == 0, result.stderr
+
+
+def test_there_are_examples():
+    assert len(EXAMPLES) == 5
 
 
 def test_layouts_are_measured_and_said():

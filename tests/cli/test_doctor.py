@@ -96,7 +96,7 @@ def test_a_report(nothing_left):
     assert report["exit_code"] == (1 if counts["warning"] + counts["problem"] else 0)
     last = report["text"].rstrip().splitlines()[-1]
     assert re.match(r"healthy: \d+ checks|\d+ findings?: ", last), last
-    assert [path["path"] for path in report["paths"]] == ["cuda_ipc", "host_shm", "host_shm"]
+    assert [path["path"] for path in report["paths"]] == ["cuda_ipc", "host_shm", "host_shm", "tcp", "ucx"]
 
 
 def test_blocks_really_move_between_processes(nothing_left):

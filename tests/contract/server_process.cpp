@@ -20,7 +20,8 @@ extern char** environ;
 
 namespace kvferry::contract {
 
-ServerProcess::ServerProcess(const PoolSpec& spec, Reach reach, const std::string& ucx_transports)
+ServerProcess::ServerProcess(const PoolSpec& spec, Reach reach, const std::string& ucx_transports,
+                             const Credentials& credentials)
     : reach_(reach) {
   char pattern[] = "/tmp/kvferry-contract-XXXXXX";
   directory_ = ::mkdtemp(pattern);
@@ -41,7 +42,12 @@ ServerProcess::ServerProcess(const PoolSpec& spec, Reach reach, const std::strin
                                  fmt::format("{} {} {} {} {} {}", s.layers, s.kv, s.kv_heads,
                                              s.head_dim, s.block_tokens, static_cast<int>(s.dtype)),
                                  std::to_string(static_cast<int>(reach)),
-                                 ucx_transports};
+                                 ucx_transports,
+                                 credentials.token_file,
+                                 credentials.certificate,
+                                 credentials.key,
+                                 credentials.authority,
+                                 std::to_string(credentials.plain_data)};
   std::vector<char*> argv;
   for (auto& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
@@ -131,7 +137,7 @@ std::string obey(Node& node, Pool& pool, const std::string& line) {
 }  // namespace
 
 int run_server(int argc, char** argv) {
-  if (argc != 9) return 2;
+  if (argc != 14) return 2;
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   PoolSpec spec;
   spec.kind = argv[3];
@@ -147,13 +153,18 @@ int run_server(int argc, char** argv) {
     fill_whole(pool, 0);
     NodeOptions options;
     options.ucx.transports = argv[8];
+    options.credentials.token_file = argv[9];
+    options.credentials.certificate = argv[10];
+    options.credentials.key = argv[11];
+    options.credentials.authority = argv[12];
+    options.credentials.plain_data = std::string(argv[13]) == "1";
     Node node(options);
     node.add(pool);
     ListenOptions listen;
     const auto reach = static_cast<ServerProcess::Reach>(std::atoi(argv[7]));
     listen.tcp = reach != ServerProcess::Reach::unix_socket;
     listen.port = 0;
-    listen.insecure = reach == ServerProcess::Reach::network;
+    listen.insecure = reach == ServerProcess::Reach::network && options.credentials.empty();
     listen.socket_path = argv[2];
     node.listen(listen);
     // Without the socket a client can only come over the network.

@@ -6,6 +6,7 @@
 
 #include "base/unique_fd.hpp"
 #include "contract/pools.hpp"
+#include "kvferry/credentials.hpp"
 
 namespace kvferry::contract {
 
@@ -15,10 +16,11 @@ namespace kvferry::contract {
 class ServerProcess {
  public:
   // How it can be reached: its Unix socket alone; or over TCP, too, for data; or over the network
-  // alone, as from another host.
+  // alone, as from another host: by the credentials, or by whoever asks where there are none.
   enum class Reach { unix_socket, data, network };
   explicit ServerProcess(const PoolSpec& spec, Reach reach = Reach::unix_socket,
-                         const std::string& ucx_transports = {});
+                         const std::string& ucx_transports = {},
+                         const Credentials& credentials = {});
   ~ServerProcess();
   ServerProcess(const ServerProcess&) = delete;
   ServerProcess& operator=(const ServerProcess&) = delete;

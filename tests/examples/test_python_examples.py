@@ -67,6 +67,9 @@ def test_disaggregated_gives_the_same_tokens(tmp_path, dtype):
     assert result.returncode == 0, result.stdout + result.stderr
     found = json.loads(results.read_text())
     assert found["tokens"]["same_as_one_process"] == found["tokens"]["prompts"] == 32
+    assert found["tokens"]["cache_as_made"]
+    assert found["tokens"]["cache_as_in_one_process"]
+    assert found["tokens"]["one_process_repeats_itself"] == 32
     assert found["tokens"]["tokens_each"] == 20
     assert found["tokens"]["distinct_tokens"] > 20, "a model that says one word only would agree by chance"
     assert list(found["cases"][1]["ways"]) == [

@@ -2,16 +2,17 @@
 // serves on, and neither memory nor descriptors grow.
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <openssl/ssl.h>
 #include <sys/socket.h>
 
 #include <atomic>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <random>
 #include <thread>
 
 #include "base/unique_fd.hpp"
+#include "hostile/footprint.hpp"
 #include "kvferry/kvferry.hpp"
 #include "session/identity.hpp"
 #include "session/test_credentials.hpp"
@@ -21,30 +22,14 @@
 namespace kvferry {
 namespace {
 
+using hostile::expect_no_growth_since;
+using hostile::Footprint;
+using hostile::footprint;
+using hostile::tiny;
 using session::TestCredentials;
 using Bytes = std::vector<unsigned char>;
 
 constexpr int kHandshakes = 10'000;
-
-CacheShape tiny() { return {2, 2, 2, 16, 4, DType::bf16}; }
-
-std::uint64_t resident_kib() {
-  std::ifstream status("/proc/self/status");
-  for (std::string word; status >> word;) {
-    if (word != "VmRSS:") continue;
-    std::uint64_t kib = 0;
-    status >> kib;
-    return kib;
-  }
-  return 0;
-}
-
-std::size_t open_fds() {
-  std::size_t count = 0;
-  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/fd"))
-    ++count;
-  return count;
-}
 
 class HostileNetwork : public ::testing::Test {
  protected:
@@ -138,18 +123,14 @@ class HostileNetwork : public ::testing::Test {
     return bytes;
   }
   void survive(const Credentials& credentials, const std::vector<Bytes>& good) {
-    std::uint64_t resident = 0;
-    std::size_t fds = 0;
+    Footprint before;
     for (int i = 0; i < kHandshakes; ++i) {
-      if (i == kHandshakes / 10) {  // the allocator has settled
-        resident = resident_kib();
-        fds = open_fds();
-      }
+      // The allocator settles during the first tenth.
+      if (i == kHandshakes / 10) before = footprint();
       fire(spoil(good[random() % good.size()]),
            static_cast<std::uint32_t>(INADDR_LOOPBACK + random() % 60'000));
     }
-    EXPECT_LE(resident_kib(), resident + 8 * 1024) << "memory grew";
-    EXPECT_LE(open_fds(), fds + 8) << "descriptors leaked";
+    expect_no_growth_since(before);
     EXPECT_GE(lines, 20u);
     EXPECT_LE(lines, 200u) << "the log was flooded";
     NodeOptions options;
@@ -197,6 +178,42 @@ TEST_F(HostileNetwork, NothingIsSaidToStrangers) {
   const std::size_t signpost = fire({});
   EXPECT_GT(signpost, 0u);
   EXPECT_EQ(fire(hello_frame()), signpost);
+  EXPECT_EQ(came, 0u);
+}
+
+// What an attacker in between would like, from a client that knows the secrets: an older TLS. All
+// it hears is an alert, whichever credential the server has.
+TEST_F(HostileNetwork, NobodyComesInByAnOlderTls) {
+  for (const Credentials& credentials : {files.token("a"), files.certificate("b")}) {
+    serve(credentials);
+    const std::size_t signpost = fire({});
+    const std::unique_ptr<SSL_CTX, void (*)(SSL_CTX*)> old(SSL_CTX_new(TLS_client_method()),
+                                                           SSL_CTX_free);
+    SSL_CTX_set_max_proto_version(old.get(), TLS1_2_VERSION);
+    const UniqueFd fd = dial();
+    Bytes head(signpost);
+    ASSERT_EQ(::recv(fd.get(), head.data(), head.size(), MSG_WAITALL), ssize_t(signpost));
+    const std::unique_ptr<SSL, void (*)(SSL*)> ssl(SSL_new(old.get()), SSL_free);
+    SSL_set_fd(ssl.get(), fd.get());
+    EXPECT_NE(SSL_connect(ssl.get()), 1);
+    EXPECT_EQ(came, 0u);
+    server.reset();
+  }
+}
+
+// As above, by a certificate that was good once; the server's clock decides.
+TEST_F(HostileNetwork, NobodyComesInByAnExpiredCertificate) {
+  auto request = TestCredentials::lasting("old");
+  request.to = TestCredentials::Clock::now() + std::chrono::milliseconds(1200);
+  const Credentials old = files.certificate(request);
+  NodeOptions options;
+  options.credentials = old;
+  Node client(options);  // loaded while it is good
+  const Pool local = Pool::allocate(Device::host(), tiny(), 4);
+  client.add(local);
+  serve(files.certificate("b"));
+  std::this_thread::sleep_for(std::chrono::milliseconds(2500));
+  EXPECT_THROW(client.connect("127.0.0.1:" + std::to_string(server->port())), Error);
   EXPECT_EQ(came, 0u);
 }
 

@@ -9,10 +9,10 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <random>
 
 #include "base/unique_fd.hpp"
+#include "hostile/footprint.hpp"
 #include "kvferry/kvferry.hpp"
 #include "session/identity.hpp"
 #include "wire/messages.hpp"
@@ -20,27 +20,12 @@
 namespace kvferry {
 namespace {
 
+using hostile::expect_no_growth_since;
+using hostile::Footprint;
+using hostile::footprint;
+using hostile::tiny;
+
 constexpr int kMessages = 10'000;
-
-CacheShape tiny() { return {2, 2, 2, 16, 4, DType::bf16}; }
-
-std::uint64_t resident_kib() {
-  std::ifstream status("/proc/self/status");
-  for (std::string word; status >> word;) {
-    if (word != "VmRSS:") continue;
-    std::uint64_t kib = 0;
-    status >> kib;
-    return kib;
-  }
-  return 0;
-}
-
-std::size_t open_fds() {
-  std::size_t count = 0;
-  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/fd"))
-    ++count;
-  return count;
-}
 
 class Hostile : public ::testing::Test {
  protected:
@@ -129,24 +114,19 @@ std::vector<std::byte> spoil(std::vector<std::byte> frame, std::mt19937& random)
 TEST_F(Hostile, TenThousandMalformedMessages) {
   std::mt19937 random(2026);
   const auto good = hello_frame();
-  std::uint64_t resident = 0;
-  std::size_t fds = 0;
+  Footprint before;
   for (int i = 0; i < kMessages; ++i) {
     // The allocator settles during the first tenth.
-    if (i == kMessages / 10) {
-      resident = resident_kib();
-      fds = open_fds();
-    }
+    if (i == kMessages / 10) before = footprint();
     fire(i % 10 == 9 ? dial_tcp() : dial_unix(), spoil(good, random));
   }
   serves_the_next_client();
-  EXPECT_LE(resident_kib(), resident + 8 * 1024) << "memory grew";
-  EXPECT_LE(open_fds(), fds + 8) << "descriptors leaked";
+  expect_no_growth_since(before);
 }
 
 // Descriptors nobody asked for are closed, not kept.
 TEST_F(Hostile, UnaskedDescriptorsAreDropped) {
-  const std::size_t before = open_fds();
+  const std::size_t before = footprint().fds;
   for (int i = 0; i < 200; ++i) {
     const UniqueFd fd = dial_unix();
     auto bytes = hello_frame();
@@ -169,7 +149,7 @@ TEST_F(Hostile, UnaskedDescriptorsAreDropped) {
     fire(fd, {});
   }
   serves_the_next_client();
-  EXPECT_LE(open_fds(), before + 8);
+  EXPECT_LE(footprint().fds, before + 8);
 }
 
 // Connections that say nothing do not keep others out, and are ended.

@@ -1,6 +1,7 @@
 #include "path/host_shm/host_shm_route.hpp"
 
 #include "path/host_shm/copy_job.hpp"
+#include "path/plain_prepared.hpp"
 
 namespace kvferry::path::host {
 
@@ -44,32 +45,14 @@ std::shared_ptr<Job> HostShmRoute::start(plan::Plan& plan, const JobOptions& opt
                                           .observer = std::move(observer)});
 }
 
-// The checked plan; each start takes a copy of it.
-class HostShmRoute::Prepared final : public PreparedCopy {
- public:
-  Prepared(HostShmRoute& route, plan::Plan plan, const JobOptions& options)
-      : route_(route), plan_(std::move(plan)), options_(options) {}
-  std::shared_ptr<Job> start(std::shared_ptr<JobObserver> observer,
-                             std::optional<std::chrono::steady_clock::time_point>) override {
-    plan::Plan plan = plan_;
-    return route_.start(plan, options_, std::move(observer));
-  }
-  void capture(CudaStream) override {
-    throw Error(ErrorCode::invalid_argument,
-                "capture: a CUDA graph copies GPU memory; both pools are in host memory");
-  }
-  void retire(ErrorCode) noexcept override {}
-  const volatile std::uint32_t* status_word() const noexcept override { return nullptr; }
-
- private:
-  HostShmRoute& route_;
-  const plan::Plan plan_;
-  const JobOptions options_;
-};
-
 std::unique_ptr<PreparedCopy> HostShmRoute::prepare(plan::Plan plan, const JobOptions& options) {
   check(options, setup_.writable);
-  return std::make_unique<Prepared>(*this, std::move(plan), options);
+  return plain_prepared(
+      [this, plan = std::move(plan), options](std::shared_ptr<JobObserver> observer, const auto&) {
+        plan::Plan once = plan;
+        return start(once, options, std::move(observer));
+      },
+      "a CUDA graph copies GPU memory; both pools are in host memory");
 }
 
 }  // namespace kvferry::path::host

@@ -33,7 +33,6 @@ class HostShmRoute final : public Route {
   std::unique_ptr<PreparedCopy> prepare(plan::Plan plan, const JobOptions& options) override;
 
  private:
-  class Prepared;
   const Setup setup_;
   const plan::BlockMap local_;
   // Declared after the mappings in setup_, so that they end before these go.

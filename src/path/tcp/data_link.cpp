@@ -132,6 +132,12 @@ void DataLink::on(const wire::MoveReady& message) {
   if (const auto requester = requester_of(message.request)) requester->ready();
 }
 void DataLink::on(const wire::MoveEnd& message) {
+  // Of a link that is being closed the owner sees streams break, and may say so before every
+  // requester here has heard the reason.
+  if (message.failure) {
+    const std::lock_guard lock(mutex_);
+    if (closed_) return;
+  }
   if (const auto requester = requester_of(message.request)) requester->ended(message);
 }
 

@@ -243,7 +243,11 @@ void TcpJob::wait_for_answer() noexcept {
   try {
     const auto place = setup_.link->setup().threads->place();
     auto timer = std::make_shared<asio::steady_timer>(place.io(), kConfirmTime);
-    timer->async_wait([self = shared_from_this(), timer](std::error_code) {
+    // Not the job itself, which whoever waits for its end holds: through its link it holds the
+    // threads whose loop the timer is in.
+    timer->async_wait([weak = weak_from_this(), timer](std::error_code) {
+      const auto self = weak.lock();
+      if (!self) return;
       std::string why;
       {
         const std::lock_guard lock(self->mutex_);

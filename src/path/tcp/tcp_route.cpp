@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "path/plain_prepared.hpp"
 #include "path/tcp/tcp_job.hpp"
 
 namespace kvferry::path::tcp {
@@ -109,34 +110,17 @@ std::shared_ptr<Job> TcpRoute::start(plan::Plan& plan, const JobOptions& options
   return start(lay_out(plan, options), options, std::move(observer));
 }
 
-// Ids laid out once; each start sends them anew.
-class TcpRoute::Prepared final : public PreparedCopy {
- public:
-  Prepared(TcpRoute& route, LaidOut laid_out, const JobOptions& options)
-      : route_(route), laid_out_(std::move(laid_out)), options_(options) {}
-  std::shared_ptr<Job> start(std::shared_ptr<JobObserver> observer,
-                             std::optional<Clock::time_point> deadline) override {
-    JobOptions options = options_;
-    options.deadline = deadline;
-    return route_.start(laid_out_, options, std::move(observer));
-  }
-  void capture(CudaStream) override {
-    throw Error(ErrorCode::invalid_argument,
-                "capture: a CUDA graph cannot ask the peer for blocks over path tcp; post() the "
-                "transfer, or use cuda_ipc");
-  }
-  void retire(ErrorCode) noexcept override {}
-  const volatile std::uint32_t* status_word() const noexcept override { return nullptr; }
-
- private:
-  TcpRoute& route_;
-  const LaidOut laid_out_;
-  const JobOptions options_;
-};
-
 std::unique_ptr<PreparedCopy> TcpRoute::prepare(plan::Plan plan, const JobOptions& options) {
   check(options);
-  return std::make_unique<Prepared>(*this, lay_out(plan, options), options);
+  return plain_prepared(
+      [this, laid_out = lay_out(plan, options), options](std::shared_ptr<JobObserver> observer,
+                                                         const auto& deadline) {
+        JobOptions timed = options;
+        timed.deadline = deadline;
+        return start(laid_out, timed, std::move(observer));
+      },
+      "a CUDA graph cannot ask the peer for blocks over path tcp; post() the transfer, or use "
+      "cuda_ipc");
 }
 
 }  // namespace kvferry::path::tcp

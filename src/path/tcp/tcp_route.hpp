@@ -29,7 +29,6 @@ class TcpRoute final : public Route {
   std::unique_ptr<PreparedCopy> prepare(plan::Plan plan, const JobOptions& options) override;
 
  private:
-  class Prepared;
   void check(const JobOptions& options) const;
   LaidOut lay_out(const plan::Plan& plan, const JobOptions& options) const;
   std::shared_ptr<Job> start(const LaidOut& laid_out, const JobOptions& options,

@@ -5,6 +5,7 @@
 
 #include <future>
 
+#include "base/sanitized.hpp"
 #include "path/host_shm/test_pools.hpp"
 #include "path/tcp/test_links.hpp"
 
@@ -142,8 +143,8 @@ class TcpEnds : public ::testing::Test {
   static bool is_all(const Pool& pool, int value) {
     for (std::uint32_t layer = 0; layer < 8; ++layer) {
       const auto* at = static_cast<const unsigned char*>(pool.layer(layer));
-      for (std::size_t i = 0; i < 128 * 65536; ++i)
-        if (at[i] != value) return false;
+      // Each byte like its neighbour: one call, which a sanitizer checks as a whole.
+      if (at[0] != value || std::memcmp(at, at + 1, 128 * 65536 - 1) != 0) return false;
     }
     return true;
   }
@@ -193,13 +194,31 @@ TEST_F(TcpEnds, ACancelledPushIsQuietWhenTheOwnerSaysSo) {
   EXPECT_TRUE(is_all(remote, 1));
 }
 
+// Found by the leak sanitizer: the timer that waits for the owner's word held the job, and with it
+// the threads it runs on.
+TEST_F(TcpEnds, ACancelledPushIsNotHeldOnceItIsOver) {
+  std::weak_ptr<Job> over;
+  {
+    const auto job = start(Direction::push, 50'000'000);
+    std::this_thread::sleep_for(milliseconds(50));
+    job->abort(ErrorCode::cancelled);
+    EXPECT_TRUE(ended(*job).aborted);
+    over = job;
+  }
+  // The timer is TcpJob::kConfirmTime long.
+  for (int i = 0; i < 500 && !over.expired(); ++i) std::this_thread::sleep_for(milliseconds(1));
+  EXPECT_TRUE(over.expired());
+}
+
 // Whoever hears nothing more of the requester keeps its deadline by himself.
 TEST_F(TcpEnds, TheOwnerOfAPushKeepsTheDeadline) {
   dirty(remote, 0);
   const auto job = start(Direction::push, 20'000'000, milliseconds(300));
   std::this_thread::sleep_for(milliseconds(100));
   links.mute();
-  std::this_thread::sleep_for(milliseconds(300));
+  // Its hold on the pool is what says that it is through.
+  for (int i = 0; i < 1000 && links.holds > 0; ++i) std::this_thread::sleep_for(milliseconds(1));
+  ASSERT_EQ(links.holds, 0);
   dirty(remote, 5);
   std::this_thread::sleep_for(milliseconds(200));
   EXPECT_TRUE(is_all(remote, 5));
@@ -212,7 +231,9 @@ TEST_F(TcpEnds, ARateIsKept) {
   EXPECT_TRUE(ended(*start(Direction::pull, 200'000'000)).moved_all);
   const double s = std::chrono::duration<double>(steady_clock::now() - begin).count();
   EXPECT_GT(s, 0.30);  // 67 MB at 200 MB/s: 0.336 s
-  EXPECT_LT(s, 0.60);
+  if (!kSanitized) {
+    EXPECT_LT(s, 0.60);
+  }
 }
 
 TEST_F(TcpEnds, BrokenStreamsEndTransfersAndAreOpenedAnew) {

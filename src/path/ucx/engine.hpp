@@ -80,6 +80,10 @@ class PeerLink {
   virtual void close(std::uint32_t pool, std::uint64_t generation) noexcept = 0;
 };
 
+// What UCX may use where nobody names anything: RDMA, and what it takes to reach GPU memory. Names
+// that a build of UCX does not know it skips.
+inline constexpr const char* kRdmaTransports = "rc,dc,cuda,gdr_copy";
+
 // Why an owner that lets UCX carry out gets and puts in software is dangerous; for messages.
 inline constexpr std::string_view kSoftwareRisk =
     "in software UCX checks no keys: a peer can read and write any byte of this process, before "

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "path/plain_prepared.hpp"
 #include "path/ucx/ucp_endpoint.hpp"
 #include "path/ucx/ucp_job.hpp"
 
@@ -79,33 +80,15 @@ std::shared_ptr<Job> UcpRoute::start(plan::Plan& plan, const JobOptions& options
   return UcpJob::start(std::move(plan), reach_, options.direction, std::move(observer));
 }
 
-// The checked plan; each start takes a copy of it.
-class UcpRoute::Prepared final : public PreparedCopy {
- public:
-  Prepared(UcpRoute& route, plan::Plan plan, const JobOptions& options)
-      : route_(route), plan_(std::move(plan)), options_(options) {}
-  std::shared_ptr<Job> start(std::shared_ptr<JobObserver> observer,
-                             std::optional<std::chrono::steady_clock::time_point>) override {
-    plan::Plan plan = plan_;
-    return route_.start(plan, options_, std::move(observer));
-  }
-  void capture(CudaStream) override {
-    throw Error(ErrorCode::invalid_argument,
-                "capture: a CUDA graph cannot post to a network card over path ucx; post() the "
-                "transfer, or use cuda_ipc");
-  }
-  void retire(ErrorCode) noexcept override {}
-  const volatile std::uint32_t* status_word() const noexcept override { return nullptr; }
-
- private:
-  UcpRoute& route_;
-  const plan::Plan plan_;
-  const JobOptions options_;
-};
-
 std::unique_ptr<PreparedCopy> UcpRoute::prepare(plan::Plan plan, const JobOptions& options) {
   check(options);
-  return std::make_unique<Prepared>(*this, std::move(plan), options);
+  return plain_prepared(
+      [this, plan = std::move(plan), options](std::shared_ptr<JobObserver> observer, const auto&) {
+        plan::Plan once = plan;
+        return start(once, options, std::move(observer));
+      },
+      "a CUDA graph cannot post to a network card over path ucx; post() the transfer, or use "
+      "cuda_ipc");
 }
 
 std::shared_ptr<Connection> UcpEngine::connect(std::vector<std::byte> address) {

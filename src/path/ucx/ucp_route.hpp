@@ -65,7 +65,6 @@ class UcpRoute final : public Route {
   std::unique_ptr<PreparedCopy> prepare(plan::Plan plan, const JobOptions& options) override;
 
  private:
-  class Prepared;
   void check(const JobOptions& options) const;
 
   const std::shared_ptr<Reach> reach_;

@@ -4,17 +4,12 @@
 #include "path/ucx/ucp_engine.hpp"
 
 namespace kvferry::path::ucx {
-namespace {
-
-// RDMA, and what it takes to reach GPU memory. Names that a build of UCX does not know it skips.
-constexpr const char* kRdma = "rc,dc,cuda,gdr_copy";
-
-}  // namespace
 
 std::string UcpEngine::describe() {
   const auto& ucp = UcpLibrary::get_loaded();
-  return fmt::format("UCX {}, transports {}", ucp.version(),
-                     takes_software() ? transports_ : std::string(kRdma) + " (RDMA alone)");
+  return fmt::format(
+      "UCX {}, transports {}", ucp.version(),
+      takes_software() ? transports_ : std::string(kRdmaTransports) + " (RDMA alone)");
 }
 
 ucp_config_t* UcpEngine::read_config() const {
@@ -23,7 +18,7 @@ ucp_config_t* UcpEngine::read_config() const {
     throw Error(ErrorCode::resource, fmt::format("UCX cannot read its settings: {}; look at the "
                                                  "UCX_... variables of the environment",
                                                  ucp_->text_of(status)));
-  const std::string& transports = takes_software() ? transports_ : std::string(kRdma);
+  const std::string& transports = takes_software() ? transports_ : std::string(kRdmaTransports);
   if (const auto status = ucp_->config_modify(config, "TLS", transports.c_str());
       status != UCS_OK) {
     ucp_->config_release(config);
@@ -48,7 +43,7 @@ void UcpEngine::open_worker() {
     throw Error(ErrorCode::refused,
                 fmt::format("UCX {} has none of the transports {} here: {}; `ucx_info -d` lists "
                             "those that it has",
-                            ucp_->version(), takes_software() ? transports_ : kRdma,
+                            ucp_->version(), takes_software() ? transports_ : kRdmaTransports,
                             ucp_->text_of(status)));
   ucp_context_attr_t attributes{};
   attributes.field_mask = UCP_ATTR_FIELD_MEMORY_TYPES;

@@ -31,7 +31,8 @@ UniqueFd checked(int fd, const char* what) {
 }
 
 // In the child, between fork and exec: nothing but system calls.
-[[noreturn]] void become(char* const* arguments, int input, int output, pid_t parent) noexcept {
+[[noreturn]] void become(const char* program, char* const* arguments, int input, int output,
+                         pid_t parent) noexcept {
   ::setpgid(0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != parent) ::_exit(kCannotExec);  // it died before we said so
@@ -44,13 +45,19 @@ UniqueFd checked(int fd, const char* what) {
   ::dup2(output, STDERR_FILENO);
   // Not every library marks its descriptors, and a GPU's may keep memory alive.
   ::close_range(3, ~0u, 0);
-  ::execv("/proc/self/exe", arguments);
+  ::execv(program, arguments);
   ::_exit(kCannotExec);
 }
 
 }  // namespace
 
 ChildProcess ChildProcess::start(const std::vector<std::string>& arguments, bool with_input) {
+  return start_program("/proc/self/exe", arguments, with_input);
+}
+
+ChildProcess ChildProcess::start_program(const std::string& program,
+                                         const std::vector<std::string>& arguments,
+                                         bool with_input) {
   ChildProcess child;
   child.output_ = checked(::memfd_create("kvferry-bench-output", MFD_CLOEXEC), "memfd_create");
   UniqueFd input;
@@ -62,7 +69,7 @@ ChildProcess ChildProcess::start(const std::vector<std::string>& arguments, bool
   } else {
     input = checked(::open("/dev/null", O_RDONLY | O_CLOEXEC), "opening /dev/null");
   }
-  std::vector<std::string> owned{"kvferry"};
+  std::vector<std::string> owned{program == "/proc/self/exe" ? "kvferry" : program};
   owned.insert(owned.end(), arguments.begin(), arguments.end());
   std::vector<char*> argv;
   for (std::string& argument : owned) argv.push_back(argument.data());
@@ -71,7 +78,8 @@ ChildProcess ChildProcess::start(const std::vector<std::string>& arguments, bool
   ::fcntl(child.output_.get(), F_SETFL, O_APPEND);
   const pid_t parent = ::getpid();
   child.pid_ = ::fork();
-  if (child.pid_ == 0) become(argv.data(), input.get(), child.output_.get(), parent);
+  if (child.pid_ == 0)
+    become(program.c_str(), argv.data(), input.get(), child.output_.get(), parent);
   if (child.pid_ < 0) checked(-1, "fork");
   return child;
 }
@@ -98,7 +106,7 @@ ChildProcess& ChildProcess::operator=(ChildProcess&& other) noexcept {
 ChildProcess::~ChildProcess() { wait_end(std::chrono::milliseconds(0)); }
 
 std::string ChildProcess::output(std::size_t most) const {
-  struct stat info {};
+  struct stat info{};
   if (::fstat(output_.get(), &info) != 0) return {};
   const auto size = static_cast<std::size_t>(info.st_size);
   std::string text(std::min(size, most), '\0');
@@ -110,7 +118,7 @@ std::string ChildProcess::output(std::size_t most) const {
 
 std::vector<std::string> ChildProcess::new_lines() {
   std::vector<std::string> lines;
-  struct stat info {};
+  struct stat info{};
   if (::fstat(output_.get(), &info) != 0) return lines;
   std::string text(static_cast<std::size_t>(info.st_size) - read_, '\0');
   const ssize_t got = ::pread(output_.get(), text.data(), text.size(), static_cast<off_t>(read_));

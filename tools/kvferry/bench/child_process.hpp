@@ -11,13 +11,16 @@
 
 namespace kvferry::cli::bench {
 
-// This program again, as another process. Killed when this process dies, whatever it dies of, and
-// by the destructor; a Ctrl-C at the terminal does not reach it. Move-only.
+// This program again, or another one, as another process. Killed when this process dies, whatever
+// it dies of, and by the destructor; a Ctrl-C at the terminal does not reach it. Move-only.
 class ChildProcess {
  public:
   // Starts it with these arguments. Its standard input is a pipe from write(), or empty.
   // Throws: Error{resource}.
   static ChildProcess start(const std::vector<std::string>& arguments, bool with_input);
+  // Another program, by its path.
+  static ChildProcess start_program(const std::string& program,
+                                    const std::vector<std::string>& arguments, bool with_input);
   ChildProcess(ChildProcess&& other) noexcept;
   ChildProcess& operator=(ChildProcess&& other) noexcept;
   ~ChildProcess();

@@ -24,6 +24,7 @@
 #include "kvferry/error.hpp"
 #include "kvferry/version.hpp"
 #include "option_error.hpp"
+#include "path/tcp/wire_socket.hpp"
 #include "units.hpp"
 
 namespace kvferry::cli {
@@ -103,6 +104,9 @@ RunSettings settings_of(const BenchOptions& options, Clock::time_point began) {
   if (!options.costs.empty()) {
     settings.costs = naming_option("--costs", [&] { return read_costs(options.costs).costs; });
   }
+  path::tcp::check_congestion(options.congestion);
+  settings.congestion = options.congestion;
+  settings.ucx_transports = options.ucx_transports;
   settings.quick = options.quick;
   settings.repetitions = options.repetitions;
   settings.per_work =
@@ -116,18 +120,6 @@ RunSettings settings_of(const BenchOptions& options, Clock::time_point began) {
   return settings;
 }
 
-std::vector<Work> selected(const BenchOptions& options, const Topology& topology, Result& result) {
-  const Suite suite = make_suite(topology, options.quick);
-  std::vector<Work> works = suite.works;
-  works = select(works, options.only);
-  result.skipped = suite.skipped;
-  if (options.only.empty()) return works;
-  // Whoever asks for one thing is not told what else there would have been.
-  std::erase_if(result.skipped,
-                [&](const Skipped& s) { return s.what.find(options.only) == std::string::npos; });
-  return works;
-}
-
 int list(const std::vector<Work>& works, Output& out) {
   for (const Work& work : works) out.line("{}", work.key());
   return 0;
@@ -136,15 +128,16 @@ int list(const std::vector<Work>& works, Output& out) {
 int measure(const BenchOptions& options, const ToolContext& context) {
   const auto began = Clock::now();
   Result result = begin_result(options);
-  const Topology topology = read_topology();
-  const std::vector<Work> works = selected(options, topology, result);
-  if (options.list) return list(works, context.out);
+  const Topology topology = read_topology(options.ucx_transports);
+  Suite suite = select(make_suite(topology, options.quick), options.only);
+  if (options.list) return list(suite.works, context.out);
+  result.skipped = std::move(suite.skipped);
   const RunSettings settings = settings_of(options, began);
   Targets targets(options);
   describe(result, topology, context.out);
   {
     Runner runner(context, topology, settings);
-    runner.run(works, result);
+    runner.run(suite.works, result);
   }
   result.seconds = std::chrono::duration<double>(Clock::now() - began).count();
   context.out.line("\n{}", result_table(result));
@@ -163,7 +156,7 @@ int measure(const BenchOptions& options, const ToolContext& context) {
 }
 
 int calibrate_machine(const BenchOptions& options, const ToolContext& context) {
-  const Topology topology = read_topology();
+  const Topology topology = read_topology(options.ucx_transports);
   if (topology.gpus.empty()) {
     throw Error(
         ErrorCode::resource,

@@ -21,6 +21,8 @@ struct BenchOptions {
   bool list = false;  // says what would be measured
   std::string json, csv, html;
   std::string costs;                 // a calibration to use
+  std::string congestion;            // of TCP connections
+  std::string ucx_transports;        // that path ucx may use beside RDMA
   std::string calibrate;             // file to write a new calibration to
   std::vector<std::string> compare;  // two result files: compares, measures nothing
   bool debug = false;

@@ -9,6 +9,7 @@ namespace kvferry::cli {
 namespace {
 
 constexpr const char* kWhat = "What to measure";
+constexpr const char* kNetworks = "Networks";
 constexpr const char* kOther = "Instead of measuring";
 constexpr const char* kOutput = "Output";
 
@@ -23,8 +24,8 @@ CLI::Validator not_empty() {
 void add_what(CLI::App& app, BenchOptions& o) {
   app.add_flag("--quick", o.quick, "a first look at everything, in less than 30 s")->group(kWhat);
   app.add_option("--only", o.only,
-                 "only these: groups (throughput, blocks, sms, latency, posting, clients) or parts "
-                 "of the keys that --list shows, such as nvlink/ or latency/host")
+                 "only these: groups (throughput, blocks, sms, latency, posting, clients, tcp, "
+                 "ucx) or parts of the keys that --list shows, such as nvlink/ or latency/host")
       ->type_name("TEXT[,TEXT]")
       ->check(not_empty())
       ->default_str("everything")
@@ -45,6 +46,24 @@ void add_what(CLI::App& app, BenchOptions& o) {
       ->check(not_empty())
       ->default_str("built in")
       ->group(kWhat);
+}
+
+void add_networks(CLI::App& app, BenchOptions& o) {
+  app.add_option("--congestion", o.congestion,
+                 "group tcp: TCP congestion control of all connections, also of the reference's, "
+                 "e.g. cubic, reno or bbr. doctor lists what this kernel has")
+      ->type_name("NAME")
+      ->check(not_empty())
+      ->default_str("the system's; not bbr")
+      ->group(kNetworks);
+  app.add_option("--ucx-transports", o.ucx_transports,
+                 "group ucx: what UCX may use, as UCX_TLS names it, e.g. tcp. Beyond RDMA UCX "
+                 "copies in software (docs/rdma.md); the group is skipped where there is no RDMA "
+                 "card and nothing is named here")
+      ->type_name("LIST")
+      ->check(not_empty())
+      ->default_str("RDMA alone")
+      ->group(kNetworks);
 }
 
 void add_other(CLI::App& app, BenchOptions& o) {
@@ -86,6 +105,7 @@ void add_output(CLI::App& app, BenchOptions& o) {
 CLI::App& add_bench(CLI::App& root, BenchOptions& options) {
   CLI::App& app = *root.add_subcommand("bench", bench::kBenchText);
   add_what(app, options);
+  add_networks(app, options);
   add_other(app, options);
   add_output(app, options);
   app.footer(bench::kBenchFooter);

@@ -64,10 +64,12 @@ Figure FigureBuilder::finish(const Samples& samples) {
     figure_.reference = stats::summarize(samples.of[best]);
     figure_.of_reference = stats::paired_ratio(samples.of.front(), samples.of[best]);
   } else if (figure_.work.group == Group::posting) {
-    figure_.gb_per_s = 0;  // nothing has moved yet when the call returns
-    note("no reference: there is nothing to copy beside a call");
+    note("no reference: on the host nothing but ours is called");
   }
-  if (figure_.work.group == Group::latency || figure_.work.group == Group::posting) {
+  if (figure_.work.group == Group::posting) {
+    figure_.gb_per_s = 0;  // nothing has moved yet when the call returns
+  }
+  if (figure_.work.small()) {
     figure_.cdf = cdf_of(samples.of.front());
   }
   if (figure_.work.layout != "joint") {

@@ -75,6 +75,15 @@ TEST(FigureBuilder, posting_has_no_rate_and_says_so) {
   EXPECT_THAT(figure.note, testing::HasSubstr("2.00 us by the clock; no reference"));
 }
 
+TEST(FigureBuilder, posting_is_held_against_a_bare_launch) {
+  FigureBuilder builder(a_work(Group::posting));
+  builder.add_way("bare launch");
+  const Figure figure = builder.finish({{around(2e-6, 11, 0.01), around(1e-6, 11, 0.01)}, false});
+  EXPECT_EQ(figure.gb_per_s, 0);
+  EXPECT_EQ(figure.reference_name, "bare launch");
+  EXPECT_NEAR(figure.of_reference->median, 0.5, 0.02);
+}
+
 TEST(FigureBuilder, another_path_than_expected_is_said) {
   FigureBuilder builder(a_work(Group::throughput));
   TransferReport report;

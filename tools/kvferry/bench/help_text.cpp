@@ -12,7 +12,8 @@ the byte, then timed from the call to the moment the caller knows that it is don
 
 Beside every figure stands one contiguous copy of the same bytes between the same two
 devices, measured in turn with it: cudaMemcpyAsync where there is a GPU, the best of
-memcpy and streaming stores on as many threads in host memory. "of ref" is what part of
+memcpy and streaming stores on as many threads in host memory; over networks what the
+groups tcp and ucx name below. "of ref" is what part of
 that copy's rate the transfer reaches: the median of the ratios of single repetitions,
 with its 95 % confidence interval. Nothing is a best-of.
 
@@ -24,6 +25,14 @@ Groups:
   latency     one block: median, 99th and 99.9th percentile
   posting     CPU time of the call that starts a transfer
   clients     1 to 64 clients of one server, 1 client of 8 servers, both directions
+  tcp         path tcp between two processes over loopback, host memory and GPUs: 160 MiB
+              by 1, 2 and 8 streams, plain, with checksums, inside TLS; one block in 40
+              layers. The reference is one contiguous buffer copied by plain sockets over
+              as many connections with the same congestion control; inside TLS, what one
+              core encrypts (AES-256-GCM, as openssl speed measures it). iperf3 is
+              measured beside them where it is installed
+  ucx         path ucx, by RDMA or what --ucx-transports names, beside one contiguous get
+              of UCX's own
 
 A full run takes some minutes a pair of devices; Ctrl-C ends it with what there is.)";
 
@@ -32,6 +41,8 @@ const char* const kBenchFooter = R"(Examples:
   kvferry bench --html report.html --json today.json
   kvferry bench --only latency,throughput/nvlink --reps 101
   kvferry bench --only clients/host --csv -
+  kvferry bench --only tcp --congestion reno
+  kvferry bench --only ucx --ucx-transports tcp
   kvferry bench --compare yesterday.json today.json
   kvferry bench --calibrate costs.json
   kvferry bench --quick --costs costs.json
@@ -41,6 +52,7 @@ whose interval is wider than 5 %. GPUs are counted among CUDA_VISIBLE_DEVICES.
 
 Environment:
   CUDA_VISIBLE_DEVICES  the GPUs this process and its servers may use
+  PATH                  where iperf3 is looked for
 
 Exit codes:
   0    done

@@ -98,6 +98,10 @@ JsonField JsonField::operator[](std::string_view key) const {
   return {*found, document_, where};
 }
 
+bool JsonField::has(std::string_view key) const noexcept {
+  return value_->is_object() && value_->contains(key);
+}
+
 bool JsonField::is_null() const noexcept { return value_->is_null(); }
 
 std::string JsonField::text(std::size_t max_bytes) const {

@@ -29,6 +29,7 @@ class JsonField {
   JsonField(const nlohmann::json& value, std::string_view document, std::string where = {});
 
   JsonField operator[](std::string_view key) const;  // an object's; must be there
+  bool has(std::string_view key) const noexcept;     // whether it is an object with that
   bool is_null() const noexcept;
   std::string text(std::size_t max_bytes = 4096) const;
   bool flag() const;

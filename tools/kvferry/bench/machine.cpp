@@ -26,11 +26,12 @@ std::string cpu_model() {
 
 }  // namespace
 
-Topology read_topology() {
+Topology read_topology(const std::string& ucx_transports) {
   Topology topology;
   topology.host_bytes = memory::available_host_bytes().value_or(0);
   topology.cores = std::max(1u, std::thread::hardware_concurrency());
   add_gpus(topology);
+  add_network(topology, ucx_transports);
   return topology;
 }
 

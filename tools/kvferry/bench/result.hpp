@@ -21,14 +21,16 @@ enum class Group : std::uint8_t {
   latency,     // small transfers: p50, p99, p99.9
   posting,     // CPU time of the call that posts
   clients,     // many clients on one server, one client from many servers, both directions together
+  tcp,         // path tcp over loopback: connections, TLS, checksums, small transfers
+  ucx,         // path ucx, by whatever transports there are
 };
 std::string_view to_string(Group group) noexcept;
 
 // The work of one figure. Enough of it that --compare can pair figures of two runs: see key().
 struct Work {
   Group group = Group::throughput;
-  std::string path;  // "cuda_ipc", "host_shm"
-  std::string link;  // "nvlink", "pcie_peer", "same_gpu", "host_gpu", "host"
+  std::string path;  // "cuda_ipc", "host_shm", "tcp", "ucx"; "iperf3": that program's own figure
+  std::string link;  // "nvlink", "pcie_peer", "same_gpu", "host_gpu", "host", "loopback"
   std::string from,
       to;  // "cuda:1", "host"; the client's local pool is `to` of a pull, `from` of a push
   std::string direction;         // "pull", "push", "both"
@@ -39,9 +41,14 @@ struct Work {
   std::uint32_t blocks = 0, layers = 0;
   std::uint32_t max_sms = 0;  // 0: no budget
   std::uint32_t clients = 1, servers = 1, processes = 1;
+  // Of path tcp: connections at once (0: another path), and how bytes travel on them.
+  std::uint32_t streams = 0;
+  std::string wire{};  // "plain", "tls", "checksum"; "": another path
   std::uint64_t bytes() const noexcept { return block_bytes * blocks * layers; }
   // "throughput/nvlink/cuda:1-cuda:0/pull/scattered/auto/65536x64x40": stable from run to run.
   std::string key() const;
+  // What counts is the time, in its quantiles, rather than the rate.
+  bool small() const noexcept;
 };
 
 // Times in seconds, one transfer or one call each. With several clients: `rate` is the aggregate
@@ -57,8 +64,7 @@ struct Figure {
   std::optional<stats::Summary> reference;
   std::optional<stats::Ratio> of_reference;  // 1: as fast as the reference
   bool verified = false;                     // bytes compared on both sides, once, before timing
-  // Quantiles of `ours` for the CDF of the page: (q, seconds), ascending; groups latency and
-  // posting only.
+  // Quantiles of `ours` for the CDF of the page: (q, seconds), ascending; of small works only.
   std::vector<std::pair<double, double>> cdf;
   std::string note;
 };

@@ -12,7 +12,8 @@ namespace {
 
 constexpr std::string_view kHeader =
     "key,group,path,link,from,to,direction,order,copy,layout,block_bytes,blocks,layers,bytes,"
-    "max_sms,clients,servers,processes,method,count,median_s,median_low_s,median_high_s,min_s,"
+    "max_sms,clients,servers,processes,streams,wire,method,count,median_s,median_low_s,median_high_"
+    "s,min_s,"
     "max_s,p99_s,p999_s,gb_per_s,reference,reference_median_s,of_reference,of_reference_low,"
     "of_reference_high,verified,note";
 
@@ -59,7 +60,8 @@ std::string figure_line(const Figure& figure) {
   line.text(work.link).text(work.from).text(work.to).text(work.direction).text(work.order);
   line.text(work.copy).text(work.layout).number(work.block_bytes).number(work.blocks);
   line.number(work.layers).number(work.bytes()).number(work.max_sms).number(work.clients);
-  line.number(work.servers).number(work.processes).text(figure.method);
+  line.number(work.servers).number(work.processes).number(work.streams);
+  line.text(work.wire).text(figure.method);
   const stats::Summary& ours = figure.ours;
   line.number(ours.count).number(ours.median).number(ours.median_ci.low);
   line.number(ours.median_ci.high).number(ours.min).number(ours.max).number(ours.p99);

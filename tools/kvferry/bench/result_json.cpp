@@ -38,7 +38,9 @@ Json work_json(const Work& work) {
           {"max_sms", work.max_sms},
           {"clients", work.clients},
           {"servers", work.servers},
-          {"processes", work.processes}};
+          {"processes", work.processes},
+          {"streams", work.streams},
+          {"wire", work.wire}};
 }
 
 Json figure_json(const Figure& figure) {

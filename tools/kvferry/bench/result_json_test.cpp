@@ -77,6 +77,21 @@ TEST(ResultJson, PassesOverKeysOfLaterVersions) {
   EXPECT_EQ(to_json(from_json(json.dump(), "a")), to_json(sample_result()));
 }
 
+TEST(ResultJson, ReadsFilesOfBeforeThereWereNetworks) {
+  Json json = sample_json();
+  for (Json& figure : json["figures"]) {
+    figure.erase("streams");
+    figure.erase("wire");
+  }
+  const Result read = from_json(json.dump(), "old.json");
+  ASSERT_FALSE(read.figures.empty());
+  EXPECT_EQ(read.figures[0].work.key(), sample_result().figures[0].work.key());
+  for (const Figure& figure : read.figures) EXPECT_EQ(figure.work.streams, 0u);
+  EXPECT_EQ(refusal_with("/figures/0/streams", "x"),
+            "old.json: figures[0].streams is \"x\"; it should be a whole number from 0 to "
+            "4294967295");
+}
+
 TEST(ResultJson, NamesTheFieldThatIsWrong) {
   EXPECT_EQ(refusal_with("/figures/3/seconds/median", "x"),
             "old.json: figures[3].seconds.median is \"x\"; it should be a number from " +
@@ -84,7 +99,7 @@ TEST(ResultJson, NamesTheFieldThatIsWrong) {
                 Json(sample_json()["figures"][3]["seconds"]["max"]).dump());
   EXPECT_EQ(refusal_with("/figures/0/group", "speed"),
             "old.json: figures[0].group is \"speed\"; it should be one of throughput, blocks, sms, "
-            "latency, posting, clients");
+            "latency, posting, clients, tcp, ucx");
   EXPECT_EQ(refusal_with("/machine/gpus/1/sms", -1),
             "old.json: machine.gpus[1].sms is -1; it should be a whole number from 0 to "
             "4294967295");

@@ -22,10 +22,10 @@ constexpr double kMaxSeconds = 1e9, kMaxRate = 1e9, kMaxRatio = 1e9;
 Group read_group(const JsonField& field) {
   const std::string text = field.text();
   for (const Group group : {Group::throughput, Group::blocks, Group::sms, Group::latency,
-                            Group::posting, Group::clients}) {
+                            Group::posting, Group::clients, Group::tcp, Group::ucx}) {
     if (text == to_string(group)) return group;
   }
-  field.fail("one of throughput, blocks, sms, latency, posting, clients");
+  field.fail("one of throughput, blocks, sms, latency, posting, clients, tcp, ucx");
 }
 
 std::uint32_t read_count(const JsonField& field, std::uint64_t low) {
@@ -48,7 +48,10 @@ Work read_work(const JsonField& json) {
             .max_sms = read_count(json["max_sms"], 0),
             .clients = read_count(json["clients"], 1),
             .servers = read_count(json["servers"], 1),
-            .processes = read_count(json["processes"], 1)};
+            .processes = read_count(json["processes"], 1),
+            // Not in the files of before there were paths over networks.
+            .streams = json.has("streams") ? read_count(json["streams"], 0) : 0,
+            .wire = json.has("wire") ? json["wire"].text() : ""};
   // Division, because the product may be beyond 64 bits.
   if (work.block_bytes > kMaxBytesMoved / work.blocks / work.layers) {
     json["block_bytes"].fail(

@@ -14,8 +14,8 @@
 namespace kvferry::cli::bench {
 namespace {
 
-constexpr std::array kGroups{Group::throughput, Group::blocks,  Group::sms,
-                             Group::latency,    Group::posting, Group::clients};
+constexpr std::array kGroups{Group::throughput, Group::blocks,  Group::sms, Group::latency,
+                             Group::posting,    Group::clients, Group::tcp, Group::ucx};
 
 // Rates stand in a column whose head names the unit.
 std::string rate_text(double gb_per_s) {
@@ -60,8 +60,7 @@ std::string part_of(const Figure& figure) {
 
 class Section {
  public:
-  explicit Section(Group group)
-      : group_(group), small_(group == Group::latency || group == Group::posting) {
+  Section(Group group, bool small) : group_(group), small_(small) {
     using Column = TextTable::Column;
     table_.column("what", Column::left);
     table_.column("method", Column::shrinks);
@@ -98,7 +97,8 @@ class Section {
   void part(const std::string& line) { table_.line(line); }
 
   std::string text() const {
-    return fmt::format("\n{}\n{}{}", title(group_), table_.text(4, kTableWidth), notes_.text());
+    return fmt::format("\n{}\n{}{}", title(group_, small_), table_.text(4, kTableWidth),
+                       notes_.text());
   }
 
  private:
@@ -112,11 +112,12 @@ class Section {
   Notes notes_;
 };
 
-std::string section_text(const Result& result, Group group) {
+// The group's small works, or its others.
+std::string section_text(const Result& result, Group group, bool small) {
   // Parts in the order of their first figure, each with its figures in theirs.
   std::vector<std::pair<std::string, std::vector<const Figure*>>> parts;
   for (const Figure& figure : result.figures) {
-    if (figure.work.group != group) continue;
+    if (figure.work.group != group || figure.work.small() != small) continue;
     const std::string name = part_of(figure);
     const auto same = [&](const auto& part) { return part.first == name; };
     auto part = std::find_if(parts.begin(), parts.end(), same);
@@ -124,7 +125,7 @@ std::string section_text(const Result& result, Group group) {
     part->second.push_back(&figure);
   }
   if (parts.empty()) return {};
-  Section section(group);
+  Section section(group, small);
   for (const auto& [name, figures] : parts) {
     section.part(name);
     for (const Figure* figure : figures) section.add(*figure);
@@ -162,7 +163,9 @@ std::string head_text(const Result& result) {
 
 std::string result_table(const Result& result) {
   std::string text = head_text(result);
-  for (const Group group : kGroups) text += section_text(result, group);
+  for (const Group group : kGroups) {
+    for (const bool small : {false, true}) text += section_text(result, group, small);
+  }
   if (result.figures.empty()) text += "\nnothing was measured\n";
   if (!result.skipped.empty()) {
     text += "\nSkipped\n";

@@ -46,6 +46,41 @@ TEST(WorkKey, NamesWhatIsOutOfTheOrdinary) {
             "/tcp/padded/16sms/2servers/64clients/8processes");
 }
 
+TEST(WorkKey, OverNetworks) {
+  Work work = plain();
+  work.group = Group::tcp;
+  work.link = "loopback";
+  work.path = "tcp";
+  work.streams = 2;
+  work.wire = "plain";
+  const std::string key = "tcp/loopback/cuda:1-cuda:0/pull/scattered/auto/65536x64x40";
+  EXPECT_EQ(work.key(), key + "/2streams");
+  work.wire = "tls";
+  EXPECT_EQ(work.key(), key + "/2streams/tls");
+  work.wire = "plain";
+  work.path = "iperf3";
+  EXPECT_EQ(work.key(), key + "/iperf3/2streams");
+  work.group = Group::ucx;
+  work.path = "ucx";
+  work.streams = 0;
+  work.wire.clear();
+  EXPECT_EQ(work.key(), "ucx" + key.substr(3));
+}
+
+TEST(WorkKey, OneBlockOverANetworkIsSmall) {
+  Work work = plain();
+  EXPECT_FALSE(work.small());
+  work.group = Group::latency;
+  EXPECT_TRUE(work.small());
+  for (const Group group : {Group::tcp, Group::ucx}) {
+    work.group = group;
+    work.blocks = 64;
+    EXPECT_FALSE(work.small());
+    work.blocks = 1;
+    EXPECT_TRUE(work.small());
+  }
+}
+
 TEST(WorkKey, TellsApartWhateverIsMeasured) {
   std::set<std::string> keys;
   const Result sample = sample_result();

@@ -12,7 +12,7 @@ constexpr std::uint64_t kMib = 1 << 20;
 
 }  // namespace
 
-std::string_view title(Group group) noexcept {
+std::string_view title(Group group, bool small) noexcept {
   switch (group) {
     case Group::throughput: return "Throughput";
     case Group::blocks: return "Block sizes and layouts";
@@ -20,6 +20,10 @@ std::string_view title(Group group) noexcept {
     case Group::latency: return "Latency of small transfers, from the call until it is known done";
     case Group::posting: return "CPU time of the call that posts a transfer";
     case Group::clients: return "Many at once";
+    case Group::tcp:
+      return small ? "Small transfers over TCP, from the call until known done" : "Over TCP";
+    case Group::ucx:
+      return small ? "Small transfers over UCX, from the call until known done" : "Over UCX";
   }
   return "Others";
 }
@@ -27,10 +31,18 @@ std::string_view title(Group group) noexcept {
 std::string what(const Work& work) {
   std::string text = work.direction == "both" ? "both ways" : work.direction;
   const bool many = work.group == Group::clients;
-  if (!many || work.order != "scattered") text += " " + work.order;  // these are scattered all
+  // Where almost all are scattered that is not said.
+  const bool brief = many || work.group == Group::tcp;
+  if (work.path == "iperf3")
+    text = "iperf3";
+  else if (!brief || work.order != "scattered")
+    text += " " + work.order;
   if (work.copy != "auto") text += " " + work.copy;
   if (work.layout != "joint") text += " " + work.layout;
   if (work.max_sms != 0) text += ", " + counted(work.max_sms, "SM");
+  if (work.streams != 0) text += ", " + counted(work.streams, "stream");
+  if (work.wire == "tls") text += ", TLS";
+  if (work.wire == "checksum") text += ", checksum";
   if (many && work.servers == 1) text += ", " + counted(work.clients, "client");
   if (work.servers != 1) text += ", " + counted(work.servers, "server");
   if (work.processes > 1) text += fmt::format(", {} proc.", work.processes);

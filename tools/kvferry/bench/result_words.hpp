@@ -11,7 +11,8 @@ namespace kvferry::cli::bench {
 
 inline constexpr std::size_t kTableWidth = 120;
 
-std::string_view title(Group group) noexcept;
+// Of the small works of a group, or of its others.
+std::string_view title(Group group, bool small) noexcept;
 // "pull scattered engine, 16 SMs": what is not clear from the section it stands in.
 std::string what(const Work& work);
 std::string pair_of(const Work& work);                       // "nvlink, cuda:1 -> cuda:0"

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <ctime>
 
+#include "bench/bare_launch.hpp"
 #include "bench/crowd.hpp"
 #include "bench/figure.hpp"
 #include "bench/suite.hpp"
@@ -24,6 +25,10 @@ double thread_cpu_seconds() {
   return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
 }
 
+bool over_network(const Work& work) noexcept {
+  return work.group == Group::tcp || work.group == Group::ucx;
+}
+
 TransferOptions transfer_options(const Work& work) {
   TransferOptions options;
   options.layers = {0, work.layers};
@@ -31,11 +36,19 @@ TransferOptions transfer_options(const Work& work) {
                  : work.copy == "engine" ? CopyMethod::engine
                                          : CopyMethod::automatic;
   options.max_sms = work.max_sms;
+  if (over_network(work)) options.path = work.path;
+  options.streams = work.streams;
+  options.checksum = work.wire == "checksum";
   return options;
 }
 
 Direction direction_of(const Work& work) {
   return work.direction == "push" ? Direction::push : Direction::pull;
+}
+
+// Of the shared ones: groups of clients have servers of their own.
+bool needs_server(const Work& work) noexcept {
+  return work.group != Group::clients && work.path != "iperf3";
 }
 
 // What ends the benchmark, and what only costs it a figure.
@@ -51,29 +64,13 @@ std::string time_left(double seconds) {
 
 }  // namespace
 
-Pace pace_for(const Work& work, const RunSettings& settings) {
-  Pace pace;
-  pace.budget = settings.per_work;
-  pace.wanted = settings.repetitions;
-  pace.least = std::min<std::size_t>(settings.repetitions, 11);
-  if (work.group == Group::latency) {
-    pace.warmups = 20;
-    pace.least = 100;
-    pace.wanted = settings.quick ? 500 : 5000;
-    pace.budget = 2 * settings.per_work;
-  } else if (work.group == Group::posting) {
-    pace.warmups = 10;
-    pace.wanted = settings.quick ? 100 : 500;
-  }
-  return pace;
-}
-
 Runner::Runner(const ToolContext& context, const Topology& topology, const RunSettings& settings)
     : context_(context),
       topology_(topology),
       settings_(settings),
       began_(Clock::now()),
-      servers_(context.interrupts) {}
+      servers_(context.interrupts),
+      references_(topology_, settings_, context.interrupts) {}
 
 Runner::~Runner() = default;
 
@@ -82,8 +79,12 @@ bool Runner::stop() const {
 }
 
 ServerSpec Runner::server_spec(const Work& work, std::uint32_t instance) const {
-  return {server_device(work), shape_for(work.block_bytes, kPoolLayers),
-          pool_blocks(work, topology_, settings_.quick), instance};
+  ServerSpec spec{server_device(work), shape_for(work.block_bytes, kPoolLayers),
+                  pool_blocks(work, topology_, settings_.quick), instance};
+  spec.tls = work.wire == "tls";
+  if (work.group == Group::tcp) spec.congestion = settings_.congestion;
+  if (work.group == Group::ucx) spec.ucx_transports = settings_.ucx_transports;
+  return spec;
 }
 
 // The servers of the next works, as many as may run beside one another: starting them together
@@ -94,7 +95,7 @@ std::vector<ServerSpec> Runner::servers_ahead(const std::vector<Work>& works,
   std::vector<ServerSpec> specs;
   std::uint64_t host_bytes = 0, gpu_bytes = 0;
   for (std::size_t i = from; i < works.size() && specs.size() < most; ++i) {
-    if (works[i].group == Group::clients) break;  // they have servers of their own
+    if (!needs_server(works[i])) break;
     ServerSpec spec = server_spec(works[i]);
     if (std::ranges::any_of(specs, [&](const auto& s) { return s.key() == spec.key(); })) continue;
     (spec.device == "host" ? host_bytes : gpu_bytes) += spec.bytes();
@@ -153,7 +154,7 @@ void Runner::run(const std::vector<Work>& works, Result& result) {
     }
     if (context_.interrupts.requested()) break;
     show_progress(works, i);
-    if (work.group != Group::clients && !have_server(works, i, result)) continue;
+    if (needs_server(work) && !have_server(works, i, result)) continue;
     if (!run_one(work, result)) break;
   }
   result.interrupted = context_.interrupts.requested();
@@ -163,7 +164,9 @@ void Runner::run(const std::vector<Work>& works, Result& result) {
 // False: the benchmark was interrupted.
 bool Runner::run_one(const Work& work, Result& result) {
   try {
-    result.figures.push_back(work.group == Group::clients ? measure_clients(work) : measure(work));
+    result.figures.push_back(work.group == Group::clients ? measure_clients(work)
+                             : work.path == "iperf3"      ? measure_iperf3(work)
+                                                          : measure(work));
     return true;
   } catch (const Error& error) {
     // What a signal or the end of the time has cut short is no figure, and no error either.
@@ -176,32 +179,29 @@ bool Runner::run_one(const Work& work, Result& result) {
   }
 }
 
+ClientTuning Runner::tuning_for(const Work& work) const {
+  ClientTuning tuning;
+  tuning.copy_threads = copy_threads(topology_);
+  tuning.costs = settings_.costs;
+  tuning.network.congestion = settings_.congestion;
+  if (work.group == Group::ucx) tuning.ucx.transports = settings_.ucx_transports;
+  if (work.wire == "tls") tuning.credentials.token_file = servers_.token_file();
+  return tuning;
+}
+
 Session& Runner::session_for(const Work& work) {
   const SessionSpec spec{server_spec(work), client_device(work), work.layout,
                          pool_blocks(work, topology_, settings_.quick)};
-  const std::string key = fmt::format("{} {} {}", spec.server.key(), spec.device, spec.layout);
+  // Connections, once open, stay: a work has as many as it is about.
+  const std::string key =
+      fmt::format("{} {} {} {}", spec.server.key(), spec.device, spec.layout, work.streams);
   if (session_ == nullptr || key != session_key_) {
     session_.reset();
-    session_ = std::make_unique<Session>(spec, servers_.address(spec.server),
-                                         ClientTuning{copy_threads(topology_), settings_.costs},
+    session_ = std::make_unique<Session>(spec, servers_.address(spec.server), tuning_for(work),
                                          context_.log);
     session_key_ = key;
   }
   return *session_;
-}
-
-Reference& Runner::reference_for(const Work& work) {
-  const bool host = work.link == "host";
-  const std::string copier =
-      client_device(work) == "host" ? server_device(work) : client_device(work);
-  const std::string key = fmt::format("{} {} {}", work.from, work.to, copier);
-  if (reference_ == nullptr || key != reference_key_) {
-    reference_.reset();
-    reference_ = host ? make_host_reference(copy_threads(topology_))
-                      : make_cuda_reference({work.from, work.to, copier});
-    reference_key_ = key;
-  }
-  return *reference_;
 }
 
 // Host copies from here on are measured with cold caches. Smaller ones are about latency: what the
@@ -218,8 +218,11 @@ Figure Runner::measure(const Work& work) {
   figure.verified(session.verify(move));
   std::vector<Measure> measures;
   std::vector<double> wall;
+  std::unique_ptr<BareLaunch> bare;
   if (work.group == Group::posting) {
     measures.push_back([&] {
+      // What comes first leaves caches, clocks and the driver as they are between transfers.
+      session.post(move).wait();
       const auto start = Clock::now();
       const double before = thread_cpu_seconds();
       const Transfer transfer = session.post(move);
@@ -228,13 +231,27 @@ Figure Runner::measure(const Work& work) {
       transfer.wait();
       return cpu;
     });
+    if (work.path == "cuda_ipc") {
+      bare = make_bare_launch(
+          client_device(work) == "host" ? server_device(work) : client_device(work), work.blocks,
+          pool_blocks(work, topology_, settings_.quick));
+      figure.add_way("bare launch");
+      measures.push_back([&] {
+        session.post(move).wait();
+        const double before = thread_cpu_seconds();
+        bare->start();
+        const double cpu = thread_cpu_seconds() - before;
+        bare->wait();
+        return cpu;
+      });
+    }
   } else {
     measures.push_back([&] {
       const auto start = Clock::now();
       session.post(move).wait();
       return seconds_since(start);
     });
-    for (ReferenceWay& way : reference_for(work).ways(work.bytes())) {
+    for (ReferenceWay& way : references_.for_work(work).ways(work.bytes())) {
       figure.add_way(way.name);
       measures.push_back(std::move(way.copy));
     }
@@ -250,10 +267,17 @@ Figure Runner::measure(const Work& work) {
   return figure.finish(samples);
 }
 
+Figure Runner::measure_iperf3(const Work& work) {
+  const Pace pace = pace_for(work, settings_);
+  Reference& sockets = references_.for_work(work);
+  return bench::measure_iperf3(references_.iperf3(), {work, sockets, settings_.congestion}, pace,
+                               [this] { return stop(); });
+}
+
 Figure Runner::measure_clients(const Work& work) {
   session_.reset();
   session_key_.clear();
-  reference_.reset();
+  references_.drop();
   std::vector<ServerSpec> specs;
   // Servers that are pushed into hold other bytes afterwards: no later work may find them.
   const std::uint32_t first = work.direction == "both" ? 100 : 1;

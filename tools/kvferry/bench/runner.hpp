@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "bench/cold_caches.hpp"
-#include "bench/reference.hpp"
+#include "bench/references.hpp"
 #include "bench/result.hpp"
 #include "bench/sampler.hpp"
 #include "bench/servers.hpp"
@@ -22,6 +22,8 @@ struct RunSettings {
   std::size_t repetitions = 31;               // of throughput figures
   std::chrono::duration<double> per_work{3};  // at most, once the least repetitions are done
   CopyCosts costs{};                          // by which the clients choose
+  std::string congestion{};      // of connections, ours and the reference's; empty: the default
+  std::string ucx_transports{};  // empty: RDMA alone
   // Works not begun by then are skipped.
   std::optional<std::chrono::steady_clock::time_point> end{};
 };
@@ -51,8 +53,9 @@ class Runner {
   bool run_one(const Work& work, Result& result);
   Figure measure(const Work& work);
   Figure measure_clients(const Work& work);
+  Figure measure_iperf3(const Work& work);
+  ClientTuning tuning_for(const Work& work) const;
   Session& session_for(const Work& work);
-  Reference& reference_for(const Work& work);
   bool stop() const;
 
   const ToolContext& context_;
@@ -60,8 +63,7 @@ class Runner {
   RunSettings settings_;
   std::chrono::steady_clock::time_point began_;
   Servers servers_;
-  std::string reference_key_;
-  std::unique_ptr<Reference> reference_;
+  References references_;
   std::unique_ptr<ColdCaches> cold_;
   std::string session_key_;
   std::unique_ptr<Session> session_;  // after the servers: gone before them

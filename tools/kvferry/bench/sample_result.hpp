@@ -39,6 +39,7 @@ class SampleResult {
     for (const Link& link : {kNvlink, kSameGpu}) add_latency(link);
     add_posting();
     add_clients();
+    add_tcp();
     result_.skipped.push_back({"host pools over 2 MiB pages",
                                "no huge pages are reserved here "
                                "(/proc/sys/vm/nr_hugepages is 0)"});
@@ -56,6 +57,7 @@ class SampleResult {
   static constexpr Link kNvlink{"nvlink", "cuda:1", "cuda:0", 394, 0.945, 11};
   static constexpr Link kSameGpu{"same_gpu", "cuda:0", "cuda:0", 1940, 0.91, 9};
   static constexpr Link kHostGpu{"host_gpu", "host", "cuda:0", 55, 0.93, 14};
+  static constexpr Link kLoopback{"loopback", "host", "host", 5, 0.95, 300};
 
   static Work work(const Link& link, Group group, std::string direction, std::string order,
                    std::string copy) {
@@ -101,7 +103,7 @@ class SampleResult {
     figure.reference = stats::summarize(reference);
     figure.of_reference = stats::paired_ratio(ours, reference);
     figure.verified = true;
-    if (figure.work.group == Group::latency || figure.work.group == Group::posting) {
+    if (figure.work.small()) {
       auto sorted = ours;
       std::sort(sorted.begin(), sorted.end());
       for (int i = 0; i <= 100; ++i) {
@@ -219,6 +221,31 @@ class SampleResult {
     Work both = work(kNvlink, Group::clients, "both", "scattered", "auto");
     add(both, "kernel tma, 24 SMs", kNvlink, kNvlink.limit * 1.8, 25).note =
         "the reference goes in one direction";
+  }
+
+  void add_tcp() {
+    for (const std::uint32_t streams : {1U, 2U, 8U}) {
+      for (const char* wire : {"plain", "checksum", "tls"}) {
+        Work moved = over_tcp(streams, wire);
+        const double limit = moved.wire == "tls" ? 2.1 : kLoopback.limit;
+        add(moved, "tcp, " + std::to_string(streams) + (streams == 1 ? " stream" : " streams"),
+            {kLoopback.name, kLoopback.from, kLoopback.to, limit, 1, 300}, limit * 0.95, 31);
+      }
+    }
+    Work small = over_tcp(1, "plain");
+    small.blocks = 1;
+    add(small, "tcp, 1 stream", kLoopback, kLoopback.limit, 2'000);
+    Work others = over_tcp(1, "plain");
+    others.path = "iperf3";
+    add(others, "iperf 3.12", kLoopback, kLoopback.limit, 31).verified = false;
+  }
+
+  static Work over_tcp(std::uint32_t streams, const char* wire) {
+    Work moved = work(kLoopback, Group::tcp, "pull", "scattered", "auto");
+    moved.path = "tcp";
+    moved.streams = streams;
+    moved.wire = wire;
+    return moved;
   }
 
   void add_machine() {

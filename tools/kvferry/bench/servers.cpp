@@ -10,7 +10,10 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "keygen/new_file.hpp"
 #include "kvferry/error.hpp"
+#include "session/keys.hpp"
+#include "session/token_file.hpp"
 #include "socket_path.hpp"
 
 namespace kvferry::cli::bench {
@@ -36,38 +39,44 @@ std::string make_directory() {
 
 }  // namespace
 
-std::vector<std::string> ServerSpec::arguments(const std::string& socket) const {
+std::vector<std::string> ServerSpec::arguments(const std::string& socket,
+                                               const std::string& token_file) const {
   // Half a block more, so that the decimal's rounding loses none.
   const double half_block = 0.5 * static_cast<double>(shape.block_bytes() * shape.layers);
   const double gib = (static_cast<double>(bytes()) + half_block) / (1u << 30);
-  return {"serve",
-          "--port",
-          "0",
-          "--socket",
-          socket,
-          "--device",
-          device,
-          "--layers",
-          std::to_string(shape.layers),
-          "--kv",
-          std::to_string(shape.kv),
-          "--heads",
-          std::to_string(shape.kv_heads),
-          "--dims",
-          std::to_string(shape.head_dim),
-          "--block-size",
-          std::to_string(shape.block_tokens),
-          "--dtype",
-          std::string(to_string(shape.dtype)),
-          "--available-memory",
-          fmt::format("{:.15f}", gib),
-          "--fill",
-          "indexed",
-          "--writable"};
+  std::vector<std::string> all{"serve",
+                               "--port",
+                               "0",
+                               "--socket",
+                               socket,
+                               "--device",
+                               device,
+                               "--layers",
+                               std::to_string(shape.layers),
+                               "--kv",
+                               std::to_string(shape.kv),
+                               "--heads",
+                               std::to_string(shape.kv_heads),
+                               "--dims",
+                               std::to_string(shape.head_dim),
+                               "--block-size",
+                               std::to_string(shape.block_tokens),
+                               "--dtype",
+                               std::string(to_string(shape.dtype)),
+                               "--available-memory",
+                               fmt::format("{:.15f}", gib),
+                               "--fill",
+                               "indexed",
+                               "--writable"};
+  if (tls) all.insert(all.end(), {"--token-file", token_file});
+  if (!congestion.empty()) all.insert(all.end(), {"--congestion", congestion});
+  if (!ucx_transports.empty()) all.insert(all.end(), {"--ucx-transports", ucx_transports});
+  return all;
 }
 
 std::string ServerSpec::key() const {
-  return fmt::format("{} {} {} {}", device, shape.to_string(), blocks, instance);
+  return fmt::format("{} {} {} {} {} {} {}", device, shape.to_string(), blocks, instance,
+                     tls ? "tls" : "plain", congestion, ucx_transports);
 }
 
 Servers::Servers(const Interrupts& interrupts)
@@ -75,6 +84,7 @@ Servers::Servers(const Interrupts& interrupts)
 
 Servers::~Servers() {
   end_unless({});
+  if (!token_file_.empty()) ::unlink(token_file_.c_str());
   ::rmdir(directory_.c_str());
 }
 
@@ -98,12 +108,22 @@ void Servers::end_unless(const std::vector<ServerSpec>& specs) {
   }
 }
 
+void Servers::make_token() {
+  if (!token_file_.empty()) return;
+  const auto secret = session::draw<wire::Secret>();
+  std::string path = directory_ + "/token";
+  write_new({{path, fmt::format("bench {}\n", session::to_base64({secret.begin(), secret.end()})),
+              true}});
+  token_file_ = std::move(path);
+}
+
 void Servers::keep(const std::vector<ServerSpec>& specs) {
   end_unless(specs);
   for (const ServerSpec& spec : specs) {
     if (has(spec)) continue;
     std::string socket = fmt::format("{}/{}.sock", directory_, started_++);
-    ChildProcess process = ChildProcess::start(spec.arguments(socket), false);
+    if (spec.tls) make_token();
+    ChildProcess process = ChildProcess::start(spec.arguments(socket, token_file_), false);
     running_.emplace(spec.key(), Server{std::move(process), socket, "unix:" + socket, false});
   }
   try {
@@ -117,8 +137,8 @@ void Servers::keep(const std::vector<ServerSpec>& specs) {
 void Servers::wait_ready(Server& server, const ServerSpec& spec) const {
   const auto until = Clock::now() + kReadyPatience;
   while (!server.ready) {
-    server.ready = server.process.output().find("ready: ") != std::string::npos;
-    if (server.ready) return;
+    const std::string output = server.process.output();
+    if (output.find("ready: ") != std::string::npos) return found_ready(server, spec, output);
     interrupts_.throw_if_requested();
     if (server.process.poll_exit() || Clock::now() > until) {
       throw Error(ErrorCode::resource,
@@ -128,6 +148,22 @@ void Servers::wait_ready(Server& server, const ServerSpec& spec) const {
     pollfd interrupt{interrupts_.fd(), POLLIN, 0};
     ::poll(&interrupt, 1, 2);
   }
+}
+
+void Servers::found_ready(Server& server, const ServerSpec& spec, const std::string& output) {
+  server.ready = true;
+  if (!spec.tls) return;
+  // Whoever finds the Unix socket takes it, and would be let in without TLS: with it gone, a client
+  // does as on another host.
+  ::unlink(server.socket.c_str());
+  constexpr std::string_view kHost = "127.0.0.1:";
+  const std::size_t host = output.find(kHost, output.find("ready: "));
+  if (host == std::string::npos) {
+    throw Error(ErrorCode::resource,
+                fmt::format("a server does not say where it listens: {}", output));
+  }
+  const std::size_t end = output.find_first_not_of("0123456789", host + kHost.size());
+  server.address = output.substr(host, end == std::string::npos ? end : end - host);
 }
 
 const std::string& Servers::address(const ServerSpec& spec) const {

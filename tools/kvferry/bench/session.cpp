@@ -53,6 +53,9 @@ NodeOptions node_options(const ClientTuning& tuning, Session::Log log) {
   options.name = "bench";
   options.copy_threads = tuning.copy_threads;
   options.copy_costs = tuning.costs;
+  options.network = tuning.network;
+  options.ucx = tuning.ucx;
+  options.credentials = tuning.credentials;
   options.log = std::move(log);
   return options;
 }
@@ -165,7 +168,9 @@ TransferReport Session::verify_push(const Move& move) {
     const auto at = static_cast<std::size_t>(pushed - ids.remote.begin());
     wanted[local] = {local, ids.local[at], Fill::indexed, sent};
   }
-  post({.direction = Direction::pull, .ids = back}).wait();
+  TransferOptions options;
+  options.streams = move.options.streams;  // no more connections than are asked for
+  post({.direction = Direction::pull, .ids = back, .options = options}).wait();
   check_local(wanted, unchanged, move.options.layers, "in the server's pool after a push");
   std::vector<BlockSpec> original;
   for (std::size_t i = 0; i < ids.local.size(); ++i) {

@@ -28,6 +28,9 @@ struct SessionSpec {
 struct ClientTuning {
   unsigned copy_threads = 0;
   CopyCosts costs{};
+  NetworkOptions network{};
+  UcxOptions ucx{};
+  Credentials credentials{};
 };
 
 // The client of one server, through the public API: a pool, a node, a connection. The server's pool

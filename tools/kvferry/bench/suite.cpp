@@ -7,6 +7,7 @@
 #include <set>
 
 #include "bench/client_suite.hpp"
+#include "bench/network_suite.hpp"
 
 namespace kvferry::cli::bench {
 namespace {
@@ -43,6 +44,7 @@ class Builder {
         add_client_works(pair, topology_, quick_, suite_);
       }
     }
+    add_network_works(topology_, quick_, suite_);
     return std::move(suite_);
   }
 

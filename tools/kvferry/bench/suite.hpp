@@ -24,9 +24,10 @@ struct Suite {
 // else of the first pair of each kind of link, since pairs of one kind behave alike.
 Suite make_suite(const Topology& topology, bool quick);
 
-// The works one of the texts names: a group, or a part of a key. An empty list names all.
-// Throws: Error{invalid_argument} for a text that names nothing, listing the groups.
-std::vector<Work> select(const std::vector<Work>& works, std::string_view only);
+// The works, and what was skipped, that one of the texts names: a group, or a part of a key. An
+// empty list names all. Throws: Error{invalid_argument} for a text that names nothing, listing the
+// groups.
+Suite select(const Suite& suite, std::string_view only);
 
 // A geometry whose blocks have so many bytes: the usual 2 x 8 heads x 128 dims in bf16 where the
 // size allows it.

@@ -54,8 +54,10 @@ TEST(Suite, every_key_names_one_work) {
 TEST(Suite, without_gpus_host_memory_is_measured_and_the_reason_given) {
   const Suite suite = make_suite(host_only(), false);
   for (const Work& work : suite.works) {
-    EXPECT_EQ(work.link, "host");
-    EXPECT_EQ(work.path, "host_shm");
+    const bool tcp = work.group == Group::tcp;
+    EXPECT_EQ(work.link, tcp ? "loopback" : "host");
+    EXPECT_EQ(work.path, tcp ? "tcp" : "host_shm");
+    EXPECT_EQ(work.from + work.to, "hosthost");
     EXPECT_TRUE(work.copy == "auto" || work.copy == "prepared") << work.key();
   }
   ASSERT_FALSE(suite.skipped.empty());
@@ -64,7 +66,7 @@ TEST(Suite, without_gpus_host_memory_is_measured_and_the_reason_given) {
   std::set<Group> groups;
   for (const Work& work : suite.works) groups.insert(work.group);
   EXPECT_THAT(groups, testing::ElementsAre(Group::throughput, Group::blocks, Group::latency,
-                                           Group::posting, Group::clients));
+                                           Group::posting, Group::clients, Group::tcp));
 }
 
 TEST(Suite, two_gpus_have_every_acceptance_row) {
@@ -169,21 +171,71 @@ TEST(Suite, block_sizes_have_a_geometry) {
 }
 
 TEST(Select, groups_and_parts_of_keys) {
-  const auto works = make_suite(host_only(), false).works;
-  EXPECT_EQ(select(works, "").size(), works.size());
-  for (const Work& work : select(works, "latency")) EXPECT_EQ(work.group, Group::latency);
-  const auto two = select(works, "latency,kv_apart");
+  const Suite suite = make_suite(host_only(), false);
+  EXPECT_EQ(select(suite, "").works.size(), suite.works.size());
+  for (const Work& work : select(suite, "latency").works) EXPECT_EQ(work.group, Group::latency);
+  const auto two = select(suite, "latency,kv_apart").works;
   EXPECT_TRUE(std::ranges::any_of(two, [](const Work& w) { return w.layout == "kv_apart"; }));
   EXPECT_TRUE(std::ranges::any_of(two, [](const Work& w) { return w.group == Group::latency; }));
   // In the order of the suite, whatever the order of the texts.
-  EXPECT_EQ(keys(two), keys(select(works, "kv_apart,latency")));
+  EXPECT_EQ(keys(two), keys(select(suite, "kv_apart,latency").works));
+}
+
+TEST(Suite, networks_have_every_acceptance_row) {
+  Topology t = with_gpus(2);
+  t.cores = 32;
+  t.iperf3 = "/usr/bin/iperf3";
+  t.no_ucx.clear();
+  const auto all = keys(make_suite(t, false).works);
+  for (const char* key :
+       {"tcp/loopback/host-host/pull/scattered/auto/65536x64x40/1streams",
+        "tcp/loopback/host-host/push/scattered/auto/65536x64x40/2streams",
+        "tcp/loopback/host-host/pull/scattered/auto/65536x64x40/8streams/tls",
+        "tcp/loopback/host-host/pull/scattered/auto/65536x64x40/1streams/checksum",
+        "tcp/loopback/host-host/pull/scattered/auto/65536x1x40/1streams",
+        "tcp/loopback/host-host/push/contiguous/auto/65536x64x40/iperf3/8streams",
+        "tcp/loopback/cuda:1-cuda:0/pull/scattered/auto/65536x64x40/8streams",
+        "tcp/loopback/cuda:1-cuda:0/pull/contiguous/auto/65536x64x40/8streams",
+        "tcp/loopback/cuda:0-cuda:1/push/scattered/auto/65536x64x40/1streams",
+        "tcp/loopback/cuda:0-cuda:1/pull/scattered/auto/65536x64x40/2streams",
+        "tcp/loopback/host-cuda:0/pull/scattered/auto/65536x64x40/2streams",
+        "tcp/loopback/cuda:1-cuda:0/pull/scattered/auto/65536x1x40/1streams",
+        "ucx/loopback/host-host/pull/scattered/auto/65536x64x40",
+        "ucx/loopback/cuda:1-cuda:0/pull/contiguous/auto/65536x64x40"}) {
+    EXPECT_THAT(all, testing::Contains(std::string(key)));
+  }
+}
+
+TEST(Suite, networks_say_what_they_leave_out) {
+  Topology t = host_only();
+  t.cores = 2;
+  t.no_ucx = "no card";
+  const Suite suite = select(make_suite(t, false), "tcp,ucx,iperf3");
+  std::vector<std::string> what;
+  for (const Skipped& s : suite.skipped) what.push_back(s.what);
+  EXPECT_THAT(what, testing::ElementsAre("tcp with 8 streams", "iperf3", "ucx"));
+  for (const Work& work : suite.works) {
+    EXPECT_EQ(work.group, Group::tcp);
+    EXPECT_GE(work.streams, 1u);
+    EXPECT_LE(work.streams, 2u);
+  }
+  EXPECT_EQ(select(make_suite(t, true), "ucx").works.size(), 0u);
+  EXPECT_EQ(select(make_suite(t, true), "ucx").skipped.at(0).why, "no card");
+}
+
+TEST(Suite, every_gpu_moves_over_tcp) {
+  std::set<std::string> devices;
+  for (const Work& work : make_suite(with_gpus(8), false).works) {
+    if (work.group == Group::tcp) devices.insert({work.from, work.to});
+  }
+  EXPECT_EQ(devices.size(), 9u);
 }
 
 TEST(Select, what_names_nothing_is_refused) {
-  const auto works = make_suite(host_only(), false).works;
+  const Suite suite = make_suite(host_only(), false);
   for (const char* text : {"nvlink", "latency,", ",", "latency,thruput"}) {
     try {
-      select(works, text);
+      select(suite, text);
       ADD_FAILURE() << text;
     } catch (const Error& error) {
       EXPECT_EQ(error.code(), ErrorCode::invalid_argument);

@@ -23,14 +23,18 @@ struct Topology {
     std::string why;
   };
   std::vector<Gpu> gpus;
-  std::vector<PeerLink> peers;   // of every ordered pair
-  std::string no_gpus;           // why gpus is empty
-  std::uint64_t host_bytes = 0;  // memory that can still be taken
-  unsigned cores = 1;            // that this process may use
+  std::vector<PeerLink> peers;              // of every ordered pair
+  std::string no_gpus;                      // why gpus is empty
+  std::uint64_t host_bytes = 0;             // memory that can still be taken
+  unsigned cores = 1;                       // that this process may use
+  std::string iperf3{};                     // that program; empty: it is not installed
+  std::string no_ucx{"nobody has looked"};  // why path ucx cannot be measured; empty: it can
 };
 
-// This machine, as it is now. Throws: Error{resource}.
-Topology read_topology();
+// This machine, as it is now, with what UCX may use there as UcxOptions::transports.
+// Throws: Error{resource}.
+Topology read_topology(const std::string& ucx_transports);
+void add_network(Topology& topology, const std::string& ucx_transports);
 Machine describe_machine();
 // Average number of running processes in the last minute; 0 where nobody says.
 double load_average();

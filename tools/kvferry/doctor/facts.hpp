@@ -75,12 +75,25 @@ struct NicFact {
   std::vector<std::string> addresses;
 };
 
+struct RdmaCard {
+  std::string name, state, rate;  // "mlx5_0", "ACTIVE", "400 Gb/sec (4X NDR)": of its first port
+};
+
+// For path ucx.
+struct RdmaFacts {
+  std::string library;          // "UCX 1.13.1"; empty: none
+  std::string library_missing;  // why there is none
+  std::vector<RdmaCard> cards;
+  bool gpu_direct = false;  // nvidia_peermem is loaded: cards read and write GPU memory by it
+};
+
 struct NetworkFacts {
   std::string tls;         // "OpenSSL 3.0.19 27 Jan 2026": of the library this program runs with
   std::string congestion;  // of new TCP connections: "cubic"
   std::vector<std::string> congestion_available;  // to this user
   std::vector<NicFact> nics;                      // without loopback
   std::string default_route;                      // "eth0 via 10.0.0.1"; empty: none (IPv4)
+  RdmaFacts rdma;
 };
 
 struct HostFacts {

@@ -16,6 +16,7 @@ std::vector<Check> judge_cpu(const CpuFacts& facts);
 std::vector<Check> judge_kernel(const KernelFacts& facts);
 std::vector<Check> judge_socket(const SocketFacts& facts);
 std::vector<Check> judge_network(const NetworkFacts& facts);
+std::vector<PathState> judge_network_paths(const Facts& facts);
 std::vector<Check> judge_driver(const NvidiaFacts& nvidia, const GpuFacts& gpus);
 std::vector<Check> judge_gpu(const GpuDevice& gpu, const CpuFacts& cpu);
 std::vector<Check> judge_peers(const GpuFacts& gpus);

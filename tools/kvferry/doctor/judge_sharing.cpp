@@ -199,7 +199,9 @@ std::vector<PathState> judge_paths(const Facts& facts) {
   attached.needs = {{"pidfd_open", word(kernel.pidfd), kernel.pidfd.empty()}};
   conclude(attached,
            tally(facts.sharing, [&](const PairFact& p) { return on_host(p) && p.private_memory; }));
-  return {std::move(gpu), std::move(host), std::move(attached)};
+  std::vector<PathState> paths{std::move(gpu), std::move(host), std::move(attached)};
+  std::ranges::move(judge_network_paths(facts), std::back_inserter(paths));
+  return paths;
 }
 
 Diagnosis diagnose(const Facts& facts) {

@@ -110,6 +110,9 @@ TEST(Doctor, says_what_to_do_about_every_finding) {
   facts.host.socket = {"", "", "it is open to others"};
   facts.host.nvidia.visible_devices = "0,7,1";
   facts.host.nvidia.closed_nodes = {"/dev/nvidia1"};
+  facts.host.network.nics.clear();
+  facts.host.network.rdma.cards = {{"mlx5_0", "DOWN", ""}};
+  facts.host.network.rdma.library_missing = "libucp.so.0 is not there";
   facts.gpu.devices[0].compute_mode = 3;
   facts.gpu.devices[0].compute_major = 7;
   facts.gpu.devices[1].mig = true;
@@ -282,7 +285,7 @@ TEST(DoctorSharing, blocks_that_do_not_arrive_although_all_flags_are_well) {
   EXPECT_TRUE(diagnosis.paths[0].usable);  // host <-> cuda:N were verified
   EXPECT_EQ(diagnosis.paths[0].reason, "4 bytes are wrong");
   EXPECT_EQ(summary(diagnosis),
-            "2 findings: 2 problems, 0 warnings; usable: cuda_ipc and host_shm");
+            "2 findings: 2 problems, 0 warnings; usable: cuda_ipc, host_shm, tcp");
 }
 
 TEST(DoctorSharing, attached_memory_that_ptrace_forbids_is_a_note) {

@@ -42,6 +42,9 @@ TEST_F(NetworkProbe, ReadsTheSystem) {
   put("/sys/class/net/veth1/mtu", "9000\n");
   put("/sys/class/net/veth1/speed", "-1\n");
   put("/sys/class/net/veth1/operstate", "down\n");
+  put("/sys/class/infiniband/mlx5_0/ports/1/state", "4: ACTIVE\n");
+  put("/sys/class/infiniband/mlx5_0/ports/1/rate", "400 Gb/sec (4X NDR)\n");
+  put("/sys/class/infiniband/mlx5_1/ports/1/state", "1: DOWN\n");
   const NetworkFacts facts = probe_network(root);
   EXPECT_THAT(facts.tls, HasSubstr("OpenSSL 3"));
   EXPECT_EQ(facts.congestion, "bbr");
@@ -53,13 +56,33 @@ TEST_F(NetworkProbe, ReadsTheSystem) {
   EXPECT_EQ(facts.nics[1].mbit_per_s, std::nullopt);
 
   const auto checks = judge_network(facts);
-  ASSERT_EQ(checks.size(), 5u);
+  ASSERT_EQ(checks.size(), 8u);
   EXPECT_EQ(checks[1].state, State::note);
   EXPECT_THAT(checks[1].value, HasSubstr("bbr (available: reno, cubic, bbr)"));
   EXPECT_EQ(checks[2].value, "up, MTU 1500, 100 Gbit/s");
   EXPECT_THAT(checks[2].advice, HasSubstr("ip link set dev fast0 mtu 9000"));
   EXPECT_EQ(checks[3].value, "down, MTU 9000");
   EXPECT_EQ(checks[3].state, State::ok);
+  EXPECT_EQ(checks[5].name, "mlx5_0");
+  EXPECT_EQ(checks[5].value, "RDMA, ACTIVE, 400 Gb/sec (4X NDR)");
+  EXPECT_EQ(checks[6].state, State::note);
+  EXPECT_THAT(checks[6].advice, HasSubstr("ibv_devinfo -d mlx5_1"));
+}
+
+TEST(DoctorRdma, ACardWithoutUcxIsAFindingAndOneWithItAPath) {
+  Facts facts;
+  facts.host.network.rdma.cards = {{"mlx5_0", "ACTIVE", ""}};
+  facts.host.network.rdma.library_missing = "libucp.so.0 is not there";
+  Check check = judge_network(facts.host.network).back();
+  EXPECT_EQ(check.state, State::warning);
+  EXPECT_THAT(check.advice, HasSubstr("libucx0"));
+  EXPECT_FALSE(judge_network_paths(facts)[1].usable);
+  facts.host.network.rdma.library = "UCX 1.13.1";
+  check = judge_network(facts.host.network).back();
+  EXPECT_EQ(check.state, State::ok);
+  EXPECT_TRUE(judge_network_paths(facts)[1].usable);
+  facts.host.network.rdma.cards[0].state = "DOWN";
+  EXPECT_FALSE(judge_network_paths(facts)[1].usable);
 }
 
 TEST_F(NetworkProbe, ASystemThatSaysNothingIsNoFinding) {

@@ -9,6 +9,8 @@
 
 #include "doctor/probes.hpp"
 #include "doctor/read_file.hpp"
+#include "kvferry/error.hpp"
+#include "path/ucx/engine.hpp"
 #include "session/tls_context.hpp"
 
 namespace kvferry::cli::doctor {
@@ -60,6 +62,26 @@ std::string default_route(const std::string& table) {
   return {};
 }
 
+RdmaFacts probe_rdma(const std::string& root) {
+  RdmaFacts facts;
+  try {
+    const std::string all = path::ucx::make_engine({})->describe();
+    facts.library = all.substr(0, all.find(','));
+  } catch (const Error& error) {
+    facts.library_missing = error.what();
+  }
+  const std::string cards = root + "/sys/class/infiniband";
+  for (const std::string& name : list_directory(cards, kMaxNics)) {
+    const std::string port = fmt::format("{}/{}/ports/1/", cards, name);
+    const std::string state = read_word(port + "state");  // "4: ACTIVE"
+    const auto colon = state.find(": ");
+    facts.cards.push_back({name, colon == std::string::npos ? state : state.substr(colon + 2),
+                           read_word(port + "rate")});
+  }
+  facts.gpu_direct = !list_directory(root + "/sys/module/nvidia_peermem", 1).empty();
+  return facts;
+}
+
 }  // namespace
 
 NetworkFacts probe_network(const std::string& root) {
@@ -68,6 +90,7 @@ NetworkFacts probe_network(const std::string& root) {
   const std::string tcp = root + "/proc/sys/net/ipv4/";
   facts.congestion = read_word(tcp + "tcp_congestion_control");
   facts.congestion_available = words(read_file(tcp + "tcp_available_congestion_control"));
+  facts.rdma = probe_rdma(root);
   facts.default_route = default_route(read_file(root + "/proc/net/route"));
   ifaddrs* all = nullptr;
   if (::getifaddrs(&all) != 0) all = nullptr;

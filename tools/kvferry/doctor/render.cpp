@@ -1,6 +1,7 @@
 #include "doctor/render.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <vector>
@@ -121,11 +122,12 @@ std::string peer_matrix(const GpuFacts& gpus) {
 }
 
 std::string summary(const Diagnosis& diagnosis) {
-  std::string paths;
+  std::vector<std::string> names;
   for (const PathState& path : diagnosis.paths) {
-    if (!path.usable || paths.find(path.path) != std::string::npos) continue;
-    paths += paths.empty() ? path.path : " and " + path.path;
+    if (path.usable && std::ranges::find(names, path.path) == names.end())
+      names.push_back(path.path);
   }
+  const std::string paths = fmt::format("{}", fmt::join(names, ", "));
   const std::string usable = paths.empty() ? "no path is usable" : "usable: " + paths;
   const std::size_t findings = diagnosis.findings();
   if (findings == 0) {

@@ -1,15 +1,27 @@
 // Builds the page from its data.
 
+const ABOUT_TIMES = "From the call until its end is known. The further left and the steeper a curve, the better: p50, p99 and p99.9 are where it crosses 50 %, 99 % and 99.9 %.";
+
 const GROUPS = [
   ["throughput", "Throughput", "How much of the same run's reference, one contiguous copy of the same bytes, is reached."],
   ["blocks", "Block sizes and layouts", "The same bytes in smaller and larger blocks. The dashed line is the limit: the reference of the same run."],
   ["sms", "SM budgets", "How many SMs it takes to fill the link, and what the copy engine does without any."],
-  ["latency", "Latency of small transfers", "From the call until its end is known. The further left and the steeper a curve, the better: p50, p99 and p99.9 are where it crosses 50 %, 99 % and 99.9 %."],
+  ["latency", "Latency of small transfers", ABOUT_TIMES],
   ["posting", "Posting", "CPU time of the call that posts a transfer."],
   ["clients", "Many at once", "Several clients of one server, one client of several servers, both directions together: GB/s of all together."],
+  ["tcp", "Over TCP", "How much of plain sockets with as many connections is reached; inside TLS, of what one core encrypts."],
+  ["tcp-small", "Small transfers over TCP", ABOUT_TIMES],
+  ["ucx", "Over UCX", "How much of one contiguous get by UCX is reached."],
+  ["ucx-small", "Small transfers over UCX", ABOUT_TIMES],
 ];
 
-const SMALL = ["latency", "posting"];
+const SMALL = ["latency", "posting", "tcp-small", "ucx-small"];
+
+// Small transfers over networks have a section of their own.
+function section_name(figure) {
+  const network = figure.group === "tcp" || figure.group === "ucx";
+  return network && figure.cdf.length > 0 ? figure.group + "-small" : figure.group;
+}
 
 class Notes {
   constructor() { this.texts = []; }
@@ -89,7 +101,7 @@ function plot_card(group_title, plot, charts) {
 }
 
 function section_of([group, title, about], result, charts) {
-  const figures = result.figures.filter(figure => figure.group === group);
+  const figures = result.figures.filter(figure => section_name(figure) === group);
   if (figures.length === 0) return [];
   const cards = plots_of(group, figures, result.machine).map(plot => plot_card(title, plot, charts));
   const plots = cards.length ? [element("div", {class: "plots"}, ...cards)] : [];

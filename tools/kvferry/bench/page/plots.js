@@ -116,7 +116,8 @@ function of_limit(title, figures) {
 function plots_of(group, figures, machine) {
   const make = {
     throughput: of_limit, blocks: over_blocks, sms: over_sms, clients: over_clients,
-    latency: over_time, posting: over_time,
+    latency: over_time, posting: over_time, tcp: of_limit, ucx: of_limit,
+    "tcp-small": over_time, "ucx-small": over_time,
   }[group];
   const plots = [...grouped(figures, pair_text)].map(([title, members]) => make(title, members, machine));
   return plots.filter(plot => plot.kind === "bars" ? plot.bars.length > 0

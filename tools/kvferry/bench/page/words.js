@@ -65,12 +65,16 @@ function pair_text(figure) {
 
 function what_text(figure) {
   const words = [figure.direction === "both" ? "both ways" : figure.direction];
-  const many = figure.group === "clients";
-  if (!many || figure.order !== "scattered") words.push(figure.order);
+  const many = figure.group === "clients", brief = many || figure.group === "tcp";
+  if (figure.path === "iperf3") words.splice(0, 1, "iperf3");
+  else if (!brief || figure.order !== "scattered") words.push(figure.order);
   if (figure.copy !== "auto") words.push(figure.copy);
   if (figure.layout !== "joint") words.push(figure.layout);
   let text = words.join(" ");
   if (figure.max_sms) text += ", " + count_text(figure.max_sms, "SM");
+  if (figure.streams) text += ", " + count_text(figure.streams, "stream");
+  if (figure.wire === "tls") text += ", TLS";
+  if (figure.wire === "checksum") text += ", checksum";
   if (many && figure.servers === 1) text += ", " + count_text(figure.clients, "client");
   if (figure.servers !== 1) text += ", " + count_text(figure.servers, "server");
   if (figure.processes > 1) text += ` in ${figure.processes} processes`;
