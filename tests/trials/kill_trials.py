@@ -5,6 +5,7 @@ Whatever the moment: the survivor notices within 2 s, ends in one clear state (t
 already), serves on or can be used again, holds no wrong byte, and gives back memory and descriptors.
 
     tests/trials/kill_trials.py --kvferry build/release/tools/kvferry/kvferry --trials 200 [--device host|cuda:0] [--seed N]
+        [--path tcp | --path ucx --ucx-transports tcp]
 """
 
 import argparse
@@ -31,6 +32,7 @@ class Server:
         command = [
             options.kvferry, "serve", "--port", "0", "--socket", self.socket,
             "--device", options.device, "--fill", "indexed", "--available-memory", options.memory,
+            *options.of_both,
         ]  # fmt: skip
         if writable:
             command.append("--writable")
@@ -71,7 +73,8 @@ def client(options, server, verb, count, *more):
     command = [
         options.kvferry, verb, "--socket", server.socket, "--device", options.client_device,
         "--available-memory", options.memory, "--input-tokens", options.tokens,
-        "--blocks", "scattered:1", "--into", "scattered:2", "--count", str(count), *more,
+        "--blocks", "scattered:1", "--into", "scattered:2", "--count", str(count),
+        "--path", options.path, *options.of_both, *more,
     ]  # fmt: skip
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
@@ -139,19 +142,24 @@ def main():
     parser.add_argument("--tokens", default="512")
     parser.add_argument("--window", type=float, default=0.5, help="kill within so many seconds of the client's start")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only-servers", action="store_true", help="kill no client: UCX 1.13's tcp aborts its server then")
+    parser.add_argument("--path", default="auto", help="of every transfer, by name: tcp or ucx for example")
+    parser.add_argument("--ucx-transports", help="of both sides, where there is no RDMA card, e.g. tcp")
     options = parser.parse_args()
+    options.of_both = ["--ucx-transports", options.ucx_transports] if options.ucx_transports else []
     options.client_device = options.client_device or options.device
     chance = random.Random(options.seed)
     slowest = 0.0
     with tempfile.TemporaryDirectory(prefix="kvferry-trials-") as directory:
         os.chmod(directory, 0o700)
-        for number in range(options.trials // 2):
+        of_servers = options.trials if options.only_servers else options.trials // 2
+        for number in range(of_servers):
             slowest = max(slowest, kill_a_server(options, directory, number, chance))
         survivor = Server(options, directory, "survivor", writable=False)
         try:
             verified_pull(options, survivor)
             before = survivor.usage()
-            for number in range(options.trials - options.trials // 2):
+            for number in range(options.trials - of_servers):
                 slowest = max(slowest, kill_a_client(options, survivor, number, chance))
             verified_pull(options, survivor)
             time.sleep(0.5)

@@ -243,6 +243,10 @@ void UcpEngine::sleep() noexcept {
   ::epoll_wait(poll_.get(), events, 2, limit);
 }
 
+void UcpEngine::unmap(ucp_mem_h handle) noexcept {
+  if (mapped_.erase(handle) != 0) ucp_->mem_unmap(context_, handle);
+}
+
 void UcpEngine::close_all() noexcept {
   const auto until = Clock::now() + kLastWords;
   for (const auto& endpoint : endpoints_) endpoint->fail("the node is closing");
@@ -256,6 +260,7 @@ void UcpEngine::close_all() noexcept {
     if (const auto keys = weak.lock()) keys->release();
   for (const auto& [pool, weak] : registrations_)
     if (const auto registration = weak.lock()) registration->unmap();
+  while (!mapped_.empty()) unmap(*mapped_.begin());
   if (worker_ != nullptr) ucp_->worker_destroy(worker_);
   if (context_ != nullptr) ucp_->cleanup(context_);
   jobs_.clear();

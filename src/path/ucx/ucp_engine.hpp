@@ -6,6 +6,7 @@
 #include <future>
 #include <map>
 #include <mutex>
+#include <set>
 #include <thread>
 
 #include "base/unique_fd.hpp"
@@ -52,6 +53,10 @@ class UcpEngine final : public Engine, public std::enable_shared_from_this<UcpEn
   // Throws: Error{refused}, Error{resource} where UCX did not start.
   ucp_context_h context() const;
   ucp_worker_h worker() const;
+  // What is registered with UCX: unmapped at the latest when the engine stops, whoever still holds
+  // it, or lets go of it just then on another thread. UCX ends the process where anything is left.
+  void mapped(ucp_mem_h handle) { mapped_.insert(handle); }
+  void unmap(ucp_mem_h handle) noexcept;
   std::shared_ptr<Endpoint> make_endpoint(const std::vector<std::byte>& address);
   void take(std::shared_ptr<UcpJob> job) { jobs_.push_back(std::move(job)); }
   void remember(const std::shared_ptr<RemoteKeys>& keys);
@@ -89,6 +94,7 @@ class UcpEngine final : public Engine, public std::enable_shared_from_this<UcpEn
   std::vector<std::shared_ptr<Endpoint>> endpoints_;
   std::map<const detail::PoolImpl*, std::weak_ptr<UcpRegistration>> registrations_;
   std::vector<std::weak_ptr<RemoteKeys>> keys_;
+  std::set<ucp_mem_h> mapped_;
 };
 
 template <typename F>

@@ -70,6 +70,8 @@ bool UcpJob::step(Clock::time_point now) noexcept {
   if (!endpoint_->usable()) fail(ErrorCode::unreachable, endpoint_->why());
   if (abort_ != kNoAbort || !error_.empty()) stop(now);
   if (!stopped_at_) post_some();
+  // It may have been lost just now, with all that was posted on it.
+  if (!endpoint_->usable()) fail(ErrorCode::unreachable, endpoint_->why());
   const bool idle = free_.size() == kWindow;
   // Also of a push that was stopped: until then what has left may still land.
   const bool wants_flush = direction_ == Direction::push && !flushing_ && endpoint_->usable();
@@ -108,7 +110,7 @@ void UcpJob::post_some() noexcept {
     return fail(ErrorCode::failed, error.what());
   }
   const UcpLibrary& ucp = engine_->ucp();
-  while (!posted_all_ && !free_.empty() && error_.empty()) {
+  while (!posted_all_ && !free_.empty() && error_.empty() && endpoint_->usable()) {
     const auto piece = pieces_.next();
     if (!piece) {
       posted_all_ = true;

@@ -40,6 +40,7 @@ void UcpRegistration::map(const memory::Region& region) {
                     "GPU memory docs/rdma.md",
                     region.bytes(), pool_->options.name, ucp.text_of(status)));
   handles_.push_back(handle);
+  engine_->mapped(handle);
   void* key = nullptr;
   std::size_t bytes = 0;
   if (const auto status = ucp.rkey_pack(engine_->context(), handle, &key, &bytes); status != UCS_OK)
@@ -53,7 +54,7 @@ void UcpRegistration::map(const memory::Region& region) {
 }
 
 void UcpRegistration::unmap_all(UcpEngine& engine, std::vector<ucp_mem_h>& handles) noexcept {
-  for (const ucp_mem_h handle : handles) engine.ucp().mem_unmap(engine.context(), handle);
+  for (const ucp_mem_h handle : handles) engine.unmap(handle);
   handles.clear();
 }
 
