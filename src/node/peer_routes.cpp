@@ -159,7 +159,7 @@ path::RemoteEnd PeerImpl::ask_for(const wire::PoolInfo& remote, Clock::time_poin
     if (pending_.erase(request) != 0)
       throw Error(
           ErrorCode::deadline,
-          fmt::format("{} did not grant pool '{}' within {:.1f} s; is it stopped?", name_,
+          fmt::format("{} did not grant pool '{}' within {:.3g} s; is it stopped?", name_,
                       remote.name, std::chrono::duration<double>(Clock::now() - began).count()));
   }
   path::RemoteEnd end = answer.get();
