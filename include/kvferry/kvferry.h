@@ -220,8 +220,7 @@ typedef struct kvferry_transfer_options {
   size_t struct_size;
   uint64_t tag;  // yours; comes back in the completion
   // From the call; past it the transfer ends as KVFERRY_STATE_DEADLINE, and what had landed has
-  // landed. Where it passes before the copy is posted, the call returns KVFERRY_DEADLINE. 0: none.
-  // Not negative.
+  // landed. 0: none. Not negative.
   int64_t deadline_ns;
   // UTF-8, at most 4096 bytes, for the other side's node once the transfer is done; NULL: none.
   const char* notice;

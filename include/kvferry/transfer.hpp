@@ -35,9 +35,8 @@ struct TransferOptions {
   // Started after the work already in this stream, and work put into it later starts after the
   // transfer. A failed transfer does not stop the stream: read Transfer::status_word().
   std::optional<CudaStream> stream{};
-  // From the call. Past it the transfer ends as `deadline`; what had landed has landed. Where it
-  // passes before the copy is posted, because a pool is still being mapped or a connection opened,
-  // the call itself throws Error{deadline}.
+  // From the call, mapping a pool and opening connections included. Past it the transfer ends as
+  // `deadline`; what had landed has landed.
   std::optional<std::chrono::nanoseconds> deadline{};
   // If set, the other side's Node gets this text (at most 4096 bytes) as a Notice once the transfer
   // is done.

@@ -64,8 +64,7 @@ class TransferOptions(TypedDict, total=False):
     - `stream`: the transfer starts after the work that is in this stream already, and work put into it later starts
       after the transfer. A `torch.cuda.Stream`, a CuPy stream, a `cudaStream_t` as an int, or `"current"` for
       `torch.cuda.current_stream()` of the pool's device. The host does not wait. Default: none.
-    - `deadline`: seconds from the call; past it the transfer ends as `DeadlineExceeded`. The call itself raises that
-      where the time is up before the copy is posted (a pool is still being mapped). Default: none.
+    - `deadline`: seconds from the call; past it the transfer ends as `DeadlineExceeded`. Default: none.
     - `notice`: a text of at most 4096 bytes that the peer's node gets once the transfer has landed.
     - `path`: `"auto"`, or a path's name such as `"cuda_ipc"` or `"host_shm"`.
     - `allow_slow`: accept a path that is slower than this hardware offers. Default: False.

@@ -160,13 +160,35 @@ std::shared_ptr<TransferImpl> PeerImpl::start(const Request& request, const Pool
   const auto& remote =
       remote_pool(options.remote_pool.empty() ? local.name() : options.remote_pool);
   check_allowed(remote, request.direction, options);
-  const OpenedRoute opened = route_for(local.state(), remote, options, until);
+  OpenedRoute opened;
+  try {
+    opened = route_for(local.state(), remote, options, until);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::deadline || Clock::now() < until) throw;
+    return start_late(request, options, called, error.what());
+  }
   plan::Plan& plan = scratch_plan();
   plan_request(request, *opened.route, options.layers, plan);
   TransferImpl::Start start = start_of(remote, request.direction, options, opened, plan);
   start.called = called;
   const auto transfer = make_transfer(std::move(start), options.deadline);
   launch(transfer, [&] { transfer->begin(opened.route, plan); });
+  return transfer;
+}
+
+// The time was up before the pools were mapped: a transfer like others, that moves nothing.
+std::shared_ptr<TransferImpl> PeerImpl::start_late(const Request& request,
+                                                   const TransferOptions& options,
+                                                   Clock::time_point called,
+                                                   const std::string& why) {
+  TransferImpl::Start start;
+  start.called = called;
+  start.report.blocks = static_cast<std::uint32_t>(request.remote_ids.size());
+  start.job.direction = request.direction;
+  start.ending.notify_completion = options.notify_completion;
+  start.ending.tag = options.tag;
+  const auto transfer = make_transfer(std::move(start), options.deadline);
+  launch(transfer, [&] { transfer->begin_late(why); });
   return transfer;
 }
 

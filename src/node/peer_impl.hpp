@@ -120,6 +120,8 @@ class PeerImpl final : public TransferImpl::Owner, public std::enable_shared_fro
     std::shared_ptr<path::Route> route;
     std::string path;
   };
+  std::shared_ptr<TransferImpl> start_late(const Request& request, const TransferOptions& options,
+                                           Clock::time_point called, const std::string& why);
   void drop_routes(const std::function<bool(const RouteKey&)>& which);
 
   std::shared_ptr<NodeImpl> node() const;  // throws when the node is gone

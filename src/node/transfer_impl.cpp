@@ -30,6 +30,18 @@ ErrorCode error_code_of(TransferState state) noexcept {
 TransferImpl::TransferImpl(Start start, std::shared_ptr<Owner> owner)
     : start_(std::move(start)), owner_(std::move(owner)) {}
 
+// A path waited for its peer as long as there was time.
+bool TransferImpl::is_late(const std::exception& error) const noexcept {
+  const auto* known = dynamic_cast<const Error*>(&error);
+  return known != nullptr && known->code() == ErrorCode::deadline && start_.deadline &&
+         Clock::now() >= *start_.deadline;
+}
+
+void TransferImpl::begin_late(std::string why) {
+  posted_ = Clock::now();
+  end_as(TransferState::deadline, std::move(why));
+}
+
 bool TransferImpl::hold(std::shared_ptr<path::Route> route) {
   posted_ = Clock::now();
   if (start_.deadline && posted_ >= *start_.deadline) {
@@ -52,6 +64,7 @@ void TransferImpl::begin(std::shared_ptr<path::Route> route, plan::Plan& plan) {
   try {
     started(through.start(plan, start_.job, shared_from_this()));
   } catch (const std::exception& error) {
+    if (is_late(error)) return end_as(TransferState::deadline, error.what());
     never_began(error.what());
     throw;
   }
@@ -62,6 +75,7 @@ void TransferImpl::begin(std::shared_ptr<path::Route> route, path::PreparedCopy&
   try {
     started(copy.start(shared_from_this(), start_.deadline));
   } catch (const std::exception& error) {
+    if (is_late(error)) return end_as(TransferState::deadline, error.what());
     never_began(error.what());
     throw;
   }

@@ -54,6 +54,8 @@ class TransferImpl final : public path::JobObserver,
   // Route::start throws; the transfer is then as if it had never been.
   void begin(std::shared_ptr<path::Route> route, plan::Plan& plan);
   void begin(std::shared_ptr<path::Route> route, path::PreparedCopy& copy);
+  // Its deadline passed before it had a route: it ends at once, and has moved nothing.
+  void begin_late(std::string why);
 
   TransferState poll();
   bool wait_until(Clock::time_point until);
@@ -74,6 +76,7 @@ class TransferImpl final : public path::JobObserver,
  private:
   // False where there is nothing to start.
   bool hold(std::shared_ptr<path::Route> route);
+  bool is_late(const std::exception& error) const noexcept;
   void started(std::shared_ptr<path::Job> job);
   void never_began(const std::string& why);
   void finish();

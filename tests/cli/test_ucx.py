@@ -32,7 +32,7 @@ def skip_without(result):
 
 @needs_ucx
 def test_the_examples_of_the_page_over_tcp_in_software(start):
-    lines = re.findall(r"^    kvferry (.*--ucx-transports.*)$", PAGE.read_text(), re.M)
+    lines = re.findall(r"^    kvferry ((?:serve|pull|push) .*--ucx-transports.*)$", PAGE.read_text(), re.M)
     serve, *clients = [shlex.split(line) for line in lines]
     assert serve[0] == "serve" and [c[0] for c in clients] == ["pull", "push"]
     server = start.server(*serve[1:], "--fill", "indexed")

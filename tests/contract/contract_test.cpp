@@ -262,10 +262,6 @@ TEST_P(Contract, CancelIsFinal) {
 
 TEST_P(Contract, DeadlineIsKept) {
   meet(large_shape(), 128);
-  // Mapping a pool and opening streams have the deadline, too: where it passes then, the call
-  // throws.
-  peer->pull(*pool, Ids{1}, Ids{1}).wait();
-  fill_whole(*pool, 7);
   const Ids ids = shuffled(128, 128, 1);
   TransferOptions options;
   options.deadline = std::chrono::nanoseconds(1);
