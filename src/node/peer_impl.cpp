@@ -164,7 +164,9 @@ std::shared_ptr<TransferImpl> PeerImpl::start(const Request& request, const Pool
   try {
     opened = route_for(local.state(), remote, options, until);
   } catch (const Error& error) {
-    if (error.code() != ErrorCode::deadline || Clock::now() < until) throw;
+    // A path that gave up waiting says that it cannot be used.
+    const bool waited = error.code() == ErrorCode::deadline || error.code() == ErrorCode::refused;
+    if (!waited || Clock::now() < until) throw;
     return start_late(request, options, called, error.what());
   }
   plan::Plan& plan = scratch_plan();
