@@ -37,15 +37,21 @@ bool TransferImpl::is_late(const std::exception& error) const noexcept {
          Clock::now() >= *start_.deadline;
 }
 
-void TransferImpl::begin_late(std::string why) {
+void TransferImpl::begin_late(std::string_view why) {
   posted_ = Clock::now();
-  end_as(TransferState::deadline, std::move(why));
+  end_late(why);
+}
+
+void TransferImpl::end_late(std::string_view why) {
+  constexpr std::string_view kLate = "the deadline passed before anything was posted";
+  end_as(TransferState::deadline,
+         why.empty() ? std::string(kLate) : fmt::format("{}: {}", kLate, why));
 }
 
 bool TransferImpl::hold(std::shared_ptr<path::Route> route) {
   posted_ = Clock::now();
   if (start_.deadline && posted_ >= *start_.deadline) {
-    end_as(TransferState::deadline, "the deadline passed before anything was posted");
+    end_late({});
     return false;
   }
   if (start_.report.blocks == 0) {
@@ -64,7 +70,7 @@ void TransferImpl::begin(std::shared_ptr<path::Route> route, plan::Plan& plan) {
   try {
     started(through.start(plan, start_.job, shared_from_this()));
   } catch (const std::exception& error) {
-    if (is_late(error)) return end_as(TransferState::deadline, error.what());
+    if (is_late(error)) return end_late(error.what());
     never_began(error.what());
     throw;
   }
@@ -75,7 +81,7 @@ void TransferImpl::begin(std::shared_ptr<path::Route> route, path::PreparedCopy&
   try {
     started(copy.start(shared_from_this(), start_.deadline));
   } catch (const std::exception& error) {
-    if (is_late(error)) return end_as(TransferState::deadline, error.what());
+    if (is_late(error)) return end_late(error.what());
     never_began(error.what());
     throw;
   }

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "kvferry/transfer.hpp"
 #include "node/deadline_timer.hpp"
@@ -55,7 +56,7 @@ class TransferImpl final : public path::JobObserver,
   void begin(std::shared_ptr<path::Route> route, plan::Plan& plan);
   void begin(std::shared_ptr<path::Route> route, path::PreparedCopy& copy);
   // Its deadline passed before it had a route: it ends at once, and has moved nothing.
-  void begin_late(std::string why);
+  void begin_late(std::string_view why);
 
   TransferState poll();
   bool wait_until(Clock::time_point until);
@@ -80,6 +81,7 @@ class TransferImpl final : public path::JobObserver,
   void started(std::shared_ptr<path::Job> job);
   void never_began(const std::string& why);
   void finish();
+  void end_late(std::string_view why);
   void end_as(TransferState state, std::string message);
 
   mutable Start start_;  // the report's method is told when it is asked for
