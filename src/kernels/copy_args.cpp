@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
 
 namespace kvferry::kernels {
 
@@ -46,14 +47,17 @@ std::uint32_t part_of(std::uint32_t whole, std::uint32_t most) {
   return (whole + parts - 1) / parts;
 }
 
+// One flat loop: scattered ids make runs of one block.
 template <typename Put>
 void for_each_pair(const plan::Plan& plan, const Slice& slice, Put put) {
-  std::uint32_t skip = slice.in_run, left = slice.blocks;
-  for (std::size_t r = slice.run; left > 0; ++r, skip = 0) {
-    const plan::Run& run = plan.runs[r];
-    const std::uint32_t count = std::min(left, run.count - skip);
-    for (std::uint32_t i = skip; i < skip + count; ++i) put(run.src + i, run.dst + i);
-    left -= count;
+  const plan::Run* run = plan.runs.data() + slice.run;
+  std::uint32_t i = slice.in_run;
+  for (std::uint32_t left = slice.blocks; left > 0; --left) {
+    put(run->src + i, run->dst + i);
+    if (++i == run->count) {
+      ++run;
+      i = 0;
+    }
   }
 }
 
@@ -151,14 +155,12 @@ void write_payload(const plan::Plan& plan, const Slice& slice, std::uint64_t* ou
     return for_each_pair(plan, slice, [&](std::uint64_t source, std::uint64_t target) {
       *out++ = source | target << 32;
     });
-  bool second = false;
-  for_each_pair(plan, slice, [&](std::uint64_t source, std::uint64_t target) {
-    const std::uint64_t pair = source | target << 16;
-    if (second)
-      *out++ |= pair << 32;
-    else
-      *out = pair;
-    second = !second;
+  out[(slice.blocks - 1) / 2] = 0;  // an odd number of pairs leaves half of the last word
+  auto* half = reinterpret_cast<unsigned char*>(out);
+  for_each_pair(plan, slice, [&](std::uint32_t source, std::uint32_t target) {
+    const std::uint32_t pair = source | target << 16;
+    std::memcpy(half, &pair, sizeof pair);
+    half += sizeof pair;
   });
 }
 

@@ -56,9 +56,9 @@ std::optional<std::size_t> find_repeated_sorted(std::span<const std::uint32_t> i
 
 }  // namespace
 
-std::optional<std::size_t> find_repeated(std::span<const std::uint32_t> ids) {
+std::optional<std::size_t> find_repeated(std::span<const std::uint32_t> ids,
+                                         std::uint32_t highest) {
   if (ascends(ids)) return std::nullopt;
-  const std::uint32_t highest = *std::max_element(ids.begin(), ids.end());
   if (highest >= kMaxStamped) return find_repeated_sorted(ids);
   thread_local StampTable table;
   table.begin(std::size_t{highest} + 1);

@@ -12,6 +12,7 @@ namespace kvferry::plan {
 // O(ids) for ids below 4 Mi, O(ids log ids) beyond. Takes no lock and normally allocates nothing:
 // each thread keeps a table that grows to the largest id it has seen (4 bytes an id, 16 MiB at
 // most) and is never cleared between calls.
-std::optional<std::size_t> find_repeated(std::span<const std::uint32_t> ids);
+// Requires: no id above `highest`.
+std::optional<std::size_t> find_repeated(std::span<const std::uint32_t> ids, std::uint32_t highest);
 
 }  // namespace kvferry::plan

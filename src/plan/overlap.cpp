@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <limits>
 #include <vector>
 
 #include "kvferry/error.hpp"
@@ -11,17 +10,10 @@
 namespace kvferry::plan {
 namespace {
 
-// Ids one side uses, and how far from a plane's base its rows begin and end.
+// How far from a plane's base one side's rows begin and end.
 struct Reach {
-  std::uint32_t lowest_id = std::numeric_limits<std::uint32_t>::max();
-  std::uint32_t highest_id = 0;
   std::uint64_t begin = 0;
   std::uint64_t end = 0;
-
-  void include(std::uint32_t first, std::uint32_t count) {
-    lowest_id = std::min(lowest_id, first);
-    highest_id = std::max(highest_id, first + count - 1);
-  }
 };
 
 struct Range {
@@ -29,11 +21,12 @@ struct Range {
   std::uint64_t end = 0;
 };
 
-// The range of addresses that one side's rows lie in; finishes its reach.
-Range address_range(const Side& side, std::uint64_t row_bytes, Reach& reach, const char* name) {
+// The range of addresses that one side's rows lie in, and its reach.
+Range address_range(const Side& side, std::uint64_t row_bytes, const IdRange& ids, Reach& reach,
+                    const char* name) {
   const auto [low, high] = std::minmax_element(side.plane_base.begin(), side.plane_base.end());
-  bool wraps = __builtin_mul_overflow(reach.lowest_id, side.block_stride, &reach.begin);
-  wraps |= __builtin_mul_overflow(reach.highest_id, side.block_stride, &reach.end);
+  bool wraps = __builtin_mul_overflow(ids.lowest, side.block_stride, &reach.begin);
+  wraps |= __builtin_mul_overflow(ids.highest, side.block_stride, &reach.end);
   wraps |= __builtin_add_overflow(reach.end, row_bytes, &reach.end);
   Range range;
   wraps |= __builtin_add_overflow(*low, reach.begin, &range.begin);
@@ -42,12 +35,12 @@ Range address_range(const Side& side, std::uint64_t row_bytes, Reach& reach, con
     throw Error(ErrorCode::invalid_argument,
                 fmt::format("{} block {} would lie beyond the end of the address space (planes "
                             "from {:#x} to {:#x}, {} bytes a block)",
-                            name, reach.highest_id, *low, *high, side.block_stride));
+                            name, ids.highest, *low, *high, side.block_stride));
   }
   return range;
 }
 
-std::vector<std::uint32_t> sorted_ids(const std::vector<Run>& runs, std::uint32_t Run::*first) {
+std::vector<std::uint32_t> sorted_ids(const std::vector<Run>& runs, std::uint32_t Run::* first) {
   std::vector<std::uint32_t> ids;
   for (const Run& run : runs) {
     for (std::uint32_t i = 0; i < run.count; ++i) ids.push_back(run.*first + i);
@@ -136,17 +129,14 @@ void check_no_overlap(const Plan& plan, const Reach& reads, const Reach& writes)
 
 }  // namespace
 
-void check_addresses(const Plan& plan, bool one_address_space) {
+void check_addresses(const Plan& plan, const IdRange& reads, const IdRange& writes,
+                     bool one_address_space) {
   if (plan.runs.empty()) return;
-  Reach reads, writes;
-  for (const Run& run : plan.runs) {
-    reads.include(run.src, run.count);
-    writes.include(run.dst, run.count);
-  }
-  const Range read = address_range(plan.source, plan.row_bytes, reads, "source");
-  const Range written = address_range(plan.target, plan.row_bytes, writes, "target");
+  Reach read_reach, write_reach;
+  const Range read = address_range(plan.source, plan.row_bytes, reads, read_reach, "source");
+  const Range written = address_range(plan.target, plan.row_bytes, writes, write_reach, "target");
   if (!one_address_space || read.end <= written.begin || written.end <= read.begin) return;
-  check_no_overlap(plan, reads, writes);
+  check_no_overlap(plan, read_reach, write_reach);
 }
 
 }  // namespace kvferry::plan

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 
 #include "plan/plan.hpp"
 
@@ -9,14 +10,21 @@ namespace kvferry::plan {
 // The longest row make_plan accepts, far above CacheShape's 1 GiB a block.
 inline constexpr std::uint64_t kMaxRowBytes = 1ull << 40;
 
+// The ids that one side of a plan uses.
+struct IdRange {
+  std::uint32_t lowest = std::numeric_limits<std::uint32_t>::max();
+  std::uint32_t highest = 0;
+};
+
 // Checks the addresses a plan touches: that none lies beyond the end of the address space, and,
 // where both sides are in one address space, that no row it writes shares a byte with a row it
 // reads. Rows of one side are not compared with each other.
 //
-// O(runs + planes) where the two sides' rows lie in disjoint ranges of addresses, which is the
+// O(planes) where the two sides' rows lie in disjoint ranges of addresses, which is the
 // ordinary case. Otherwise exact, at O(ids log ids) for each distance between planes that are
 // near each other; allocates then.
 // Throws: Error{invalid_argument}.
-void check_addresses(const Plan& plan, bool one_address_space);
+void check_addresses(const Plan& plan, const IdRange& reads, const IdRange& writes,
+                     bool one_address_space);
 
 }  // namespace kvferry::plan

@@ -76,17 +76,20 @@ void make_side(const BlockMap& map, Layers layers, std::uint32_t parts, std::uin
 
 // Written so that the compiler looks at many ids at once; the place is looked for only where there
 // is something wrong.
-void check_ids(const char* side, std::span<const std::uint32_t> ids, std::uint32_t blocks) {
-  std::uint32_t highest = 0;
-  for (const std::uint32_t id : ids) highest = std::max(highest, id);
-  if (ids.empty() || highest < blocks) return;
+IdRange check_ids(const char* side, std::span<const std::uint32_t> ids, std::uint32_t blocks) {
+  IdRange used;
+  for (const std::uint32_t id : ids) {
+    used.lowest = std::min(used.lowest, id);
+    used.highest = std::max(used.highest, id);
+  }
+  if (ids.empty() || used.highest < blocks) return used;
   const auto wrong = std::find_if(ids.begin(), ids.end(), [=](auto id) { return id >= blocks; });
   refuse(fmt::format("{} id {} at place {} is out of range: the pool has {} blocks", side, *wrong,
                      wrong - ids.begin(), blocks));
 }
 
-void check_target_distinct(std::span<const std::uint32_t> ids) {
-  const auto place = find_repeated(ids);
+void check_target_distinct(std::span<const std::uint32_t> ids, std::uint32_t highest) {
+  const auto place = find_repeated(ids, highest);
   if (!place) return;
   const std::uint32_t id = ids[*place];
   const auto first = std::find(ids.begin(), ids.end(), id) - ids.begin();
@@ -139,16 +142,16 @@ void make_plan(const BlockMap& source, const BlockMap& target,
   make_side(source, range, parts, plan.row_bytes, plan.source);
   make_side(target, range, parts, plan.row_bytes, plan.target);
   plan.planes = static_cast<std::uint32_t>(plan.source.plane_base.size());
-  check_ids("source", source_ids, source.blocks);
-  check_ids("target", target_ids, target.blocks);
+  const IdRange reads = check_ids("source", source_ids, source.blocks);
+  const IdRange writes = check_ids("target", target_ids, target.blocks);
+  check_target_distinct(target_ids, writes.highest);
   merge_runs(source_ids, target_ids, plan.runs);
-  check_target_distinct(target_ids);
   // Fits: the target ids are distinct and below a 32-bit number of blocks.
   plan.blocks = static_cast<std::uint32_t>(target_ids.size());
   plan.id_limit = std::max(source.blocks, target.blocks);
   plan.dense_runs =
       plan.source.block_stride == plan.row_bytes && plan.target.block_stride == plan.row_bytes;
-  check_addresses(plan, source.address_space == target.address_space);
+  check_addresses(plan, reads, writes, source.address_space == target.address_space);
 }
 
 }  // namespace kvferry::plan

@@ -30,31 +30,27 @@ kernels::Launch launch_for(const plan::Plan& plan, const cuda::DeviceInfo& info,
 
 }  // namespace
 
-Stage::Stage(std::shared_ptr<Stages> of, cuda::PinnedBuffer memory, std::unique_ptr<Slot> slot,
-             kernels::Words* words)
-    : of_(std::move(of)), memory_(std::move(memory)), slot_(std::move(slot)), words_(words) {}
-
-Stage::~Stage() { of_->give_back({std::move(memory_), std::move(slot_), words_}); }
+Stage::~Stage() { of_->give_back(use_, std::move(parts_)); }
 
 void Stage::copy(const PackedRows& rows, std::uint64_t offset, std::uint64_t bytes, bool pack,
                  std::uint32_t max_sms, std::function<void(bool)> done) {
   const cuda::DeviceGuard guard(of_->lane().device());
-  const cudaStream_t stream = slot_->stream.get();
-  const auto address = reinterpret_cast<std::uint64_t>(memory_.data());
-  std::atomic_ref(words_->done).store(0, std::memory_order_relaxed);
+  const cudaStream_t stream = parts_.slot->stream.get();
+  const auto address = reinterpret_cast<std::uint64_t>(parts_.memory.data());
+  std::atomic_ref(parts_.words->done).store(0, std::memory_order_relaxed);
   const auto plans = stage_plans(rows, offset, bytes, address, pack);
   try {
     for (const plan::Plan& plan : plans) {
       kernels::Control control;
-      control.words = words_;
-      control.relay = reinterpret_cast<std::uint32_t*>(slot_->relay.data());
-      control.ticket = slot_->next_tickets(kernels::launches(plan));
+      control.words = parts_.words;
+      control.relay = reinterpret_cast<std::uint32_t*>(parts_.slot->relay.data());
+      control.ticket = parts_.slot->next_tickets(kernels::launches(plan));
       control.tell_end = &plan == &plans.back();
       const auto launch = launch_for(plan, of_->lane().info(), pack, max_sms);
       cuda::check(static_cast<cudaError_t>(kernels::launch_copy(plan, launch, control, stream)),
                   "cannot launch the copy kernel of a stage");
     }
-    of_->watch_.add(words_, stream, std::move(done));
+    of_->watch_.add(parts_.words, stream, std::move(done));
   } catch (...) {
     // Nobody will hear of what was launched.
     (void)cudaStreamSynchronize(stream);
@@ -66,9 +62,9 @@ Stages::Stages(int device, std::shared_ptr<NetThreads> threads)
     : lane_(Lane::open(device)), threads_(std::move(threads)), watch_(device) {}
 
 Stages::~Stages() {
-  for (Rest& rest : free_) {
-    lane_->give_back(std::move(rest.slot));
-    lane_->give_back(rest.words);
+  for (Stage::Parts& parts : free_) {
+    lane_->give_back(std::move(parts.slot));
+    lane_->give_back(parts.words);
   }
   try {
     const cuda::DeviceGuard guard(lane_->device());
@@ -78,51 +74,45 @@ Stages::~Stages() {
   }
 }
 
-std::unique_ptr<Stage> Stages::take(const std::function<void()>& kick) {
-  Rest rest;
+std::unique_ptr<Stage> Stages::take(StageUse use, const std::function<void()>& kick) {
+  Stage::Parts parts;
   {
     const std::lock_guard lock(mutex_);
+    if (!queue_.take(use, kick)) return nullptr;
     if (!free_.empty()) {
-      rest = std::move(free_.back());
+      parts = std::move(free_.back());
       free_.pop_back();
-    } else if (made_ == kMostStages) {
-      waiting_.push_back(kick);
-      return nullptr;
-    } else {
-      ++made_;
     }
   }
-  if (!rest.slot) {
-    try {
-      const cuda::DeviceGuard guard(lane_->device());
-      rest.memory = cuda::PinnedBuffer::allocate(kStageBytes);
-      rest.slot = lane_->take_slot();
-      rest.words = lane_->take_words();
-    } catch (...) {
-      const std::lock_guard lock(mutex_);
-      --made_;
-      throw;
-    }
-  }
-  return std::make_unique<Stage>(shared_from_this(), std::move(rest.memory), std::move(rest.slot),
-                                 rest.words);
+  // From here on its end gives it back, whole or not.
+  auto stage = std::make_unique<Stage>(shared_from_this(), use, std::move(parts));
+  stage->complete();
+  return stage;
 }
 
-void Stages::give_back(Rest rest) noexcept {
-  std::function<void()> next;
+void Stage::complete() {
+  if (parts_.slot) return;
+  const cuda::DeviceGuard guard(of_->lane().device());
+  parts_.memory = cuda::PinnedBuffer::allocate(kStageBytes);
+  parts_.words = of_->lane().take_words();
+  parts_.slot = of_->lane().take_slot();
+}
+
+void Stages::give_back(StageUse use, Stage::Parts parts) noexcept {
+  std::vector<StageQueue::Kick> told;
   {
     const std::lock_guard lock(mutex_);
-    free_.push_back(std::move(rest));
-    if (!waiting_.empty()) {
-      next = std::move(waiting_.front());
-      waiting_.pop_front();
-    }
+    if (parts.slot)
+      free_.push_back(std::move(parts));
+    else if (parts.words != nullptr)
+      lane_->give_back(parts.words);
+    told = queue_.give_back(use);
   }
-  if (!next) return;
-  // Not here: whoever gives back may hold locks that the other one's link wants.
   try {
-    const auto place = threads_->place();
-    asio::post(place.io(), std::move(next));
+    for (auto& kick : told) {
+      const auto place = threads_->place();
+      asio::post(place.io(), std::move(kick));
+    }
   } catch (...) {
     // No thread to be had: nothing moves anyway.
   }

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <atomic>
-#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -13,6 +12,7 @@
 #include "path/tcp/cuda_stage_watch.hpp"
 #include "path/tcp/net_threads.hpp"
 #include "path/tcp/packed_rows.hpp"
+#include "path/tcp/stage_queue.hpp"
 #include "path/tcp/staging.hpp"
 
 namespace kvferry::path::tcp {
@@ -23,21 +23,26 @@ class Stages;
 // took it, and given back when destroyed.
 class Stage final : public Staged {
  public:
-  Stage(std::shared_ptr<Stages> of, cuda::PinnedBuffer memory, std::unique_ptr<Slot> slot,
-        kernels::Words* words);
+  struct Parts {
+    cuda::PinnedBuffer memory;
+    std::unique_ptr<Slot> slot;
+    kernels::Words* words = nullptr;
+  };
+  Stage(std::shared_ptr<Stages> of, StageUse use, Parts parts)
+      : of_(std::move(of)), use_(use), parts_(std::move(parts)) {}
   ~Stage() override;
-  std::byte* data() const noexcept { return memory_.data(); }
+  std::byte* data() const noexcept { return parts_.memory.data(); }
+  // Makes what it has not been given. Throws: Error{resource}.
+  void complete();
   // Packs or scatters a range of the stream; `done` is called on the thread that watches, with
   // whether it worked. Throws: Error{resource}: nothing was started, and it is not called.
   void copy(const PackedRows& rows, std::uint64_t offset, std::uint64_t bytes, bool pack,
             std::uint32_t max_sms, std::function<void(bool)> done);
 
  private:
-  friend class Stages;
   const std::shared_ptr<Stages> of_;
-  cuda::PinnedBuffer memory_;
-  std::unique_ptr<Slot> slot_;
-  kernels::Words* words_;
+  const StageUse use_;
+  Parts parts_;
 };
 
 // The stages of one GPU.
@@ -48,26 +53,22 @@ class Stages final : public std::enable_shared_from_this<Stages> {
   Stages(const Stages&) = delete;
   Stages& operator=(const Stages&) = delete;
 
-  // Nothing while all are in use: then `kick` is called once when one is free. Throws:
-  // Error{resource}.
-  std::unique_ptr<Stage> take(const std::function<void()>& kick);
+  // Nothing while there is none for this use: then `kick` is called once when one is given back.
+  // Throws: Error{resource}.
+  std::unique_ptr<Stage> take(StageUse use, const std::function<void()>& kick);
   Lane& lane() const noexcept { return *lane_; }
 
  private:
   friend class Stage;
-  struct Rest {
-    cuda::PinnedBuffer memory;
-    std::unique_ptr<Slot> slot;
-    kernels::Words* words = nullptr;
-  };
-  void give_back(Rest rest) noexcept;
+  // Tells those who wait, not here but on a thread of its own: whoever gives back may hold locks
+  // that the other one's link wants.
+  void give_back(StageUse use, Stage::Parts parts) noexcept;
 
   const std::shared_ptr<Lane> lane_;
   const std::shared_ptr<NetThreads> threads_;
   std::mutex mutex_;
-  unsigned made_ = 0;
-  std::vector<Rest> free_;
-  std::deque<std::function<void()>> waiting_;
+  StageQueue queue_{kMostStages};
+  std::vector<Stage::Parts> free_;
   StageWatch watch_;
 };
 

@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <deque>
+
 #include "path/tcp/cuda_stages.hpp"
 
 namespace kvferry::path::tcp {
@@ -16,11 +19,14 @@ class GpuOutgoing final : public Outgoing {
         // One on the wire for each stream, as many packed, and two being packed.
         ahead_(2 * std::size_t{options.streams != 0 ? options.streams : 2} + 2) {}
 
+  bool is_staged() const noexcept override { return true; }
+
  protected:
   bool is_ready() override {
     top_up();
     return !packed_.empty() && packed_.front()->over;
   }
+  void go_ahead() override { top_up(); }
   std::optional<PieceBatch> pieces_of(std::uint64_t, std::uint32_t bytes,
                                       std::unique_ptr<Staged>& stage) override {
     const auto chunk = std::move(packed_.front());
@@ -48,31 +54,37 @@ class GpuOutgoing final : public Outgoing {
   };
 
   void top_up() {
-    while (packed_.size() < ahead_ && next_ < setup().bytes) {
-      auto stage = stages_->take(options_.kick);
-      if (!stage) return;
-      auto chunk = std::make_shared<Chunk>();
-      const std::uint64_t bytes =
-          std::min<std::uint64_t>(setup().chunk_bytes, setup().bytes - next_);
-      begin_ahead();
-      try {
-        // `chunk` lives, and its stage with it, until the kernel is done with both.
-        stage->copy(*rows_, next_, bytes, true, options_.max_sms,
-                    [chunk, self = shared_from_this(), this](bool good) {
-                      chunk->good = good;
-                      chunk->over = true;
-                      end_ahead();
-                      options_.kick();
-                    });
-      } catch (const std::exception& error) {
-        end_ahead_within();
-        stop_within(error.what());
-        return;
+    try {
+      while (packed_.size() < ahead_ && next_ < setup().bytes && pack_next()) {
       }
-      chunk->stage = std::move(stage);
-      packed_.push_back(std::move(chunk));
-      next_ += bytes;
+    } catch (const std::exception& error) {
+      stop_within(error.what());
     }
+  }
+  // False while there is no stage for it.
+  bool pack_next() {
+    auto stage = stages_->take(StageUse::outgoing, options_.kick);
+    if (!stage) return false;
+    auto chunk = std::make_shared<Chunk>();
+    const std::uint64_t bytes = std::min<std::uint64_t>(setup().chunk_bytes, setup().bytes - next_);
+    begin_ahead();
+    try {
+      // `chunk` lives, and its stage with it, until the kernel is done with both.
+      stage->copy(*rows_, next_, bytes, true, options_.max_sms,
+                  [chunk, self = shared_from_this(), this](bool good) {
+                    chunk->good = good;
+                    chunk->over = true;
+                    end_ahead();
+                    options_.kick();
+                  });
+    } catch (...) {
+      end_ahead_within();
+      throw;
+    }
+    chunk->stage = std::move(stage);
+    packed_.push_back(std::move(chunk));
+    next_ += bytes;
+    return true;
   }
 
   const std::shared_ptr<const PackedRows> rows_;
@@ -98,7 +110,7 @@ class GpuIncoming final : public Incoming {
   bool is_staged() const noexcept override { return true; }
   std::optional<PieceBatch> place_of(std::uint64_t, std::uint32_t bytes,
                                      std::unique_ptr<Staged>& stage) override {
-    auto taken = stages_->take(options_.kick);
+    auto taken = stages_->take(StageUse::incoming, options_.kick);
     if (!taken) return std::nullopt;
     PieceBatch pieces(taken->data(), bytes);
     stage = std::move(taken);

@@ -103,6 +103,36 @@ TEST_P(Staging, ACancelledPullIsQuietSoon) {
   }
 }
 
+// More chunks ahead than there are stages, in both directions.
+TEST_P(Staging, ManyAtOnceDoNotKeepTheStagesFromEachOther) {
+  const auto [local_cuda, remote_cuda] = GetParam();
+  const Pool local = make(local_cuda), remote = make(remote_cuda);
+  test::Links links{remote.state()};
+  TcpRoute route{local.state(), links.remote()};
+  write(local, 7);
+  write(remote, 1);
+  Ids pulled(kCount / 2), pushed(kCount / 2);
+  std::iota(pulled.begin(), pulled.end(), 0u);
+  std::iota(pushed.begin(), pushed.end(), kCount / 2);
+  std::vector<std::shared_ptr<Job>> jobs;
+  for (int i = 0; i < 40; ++i) {
+    JobOptions options;
+    options.streams = 8;
+    auto plan = plan::make_plan(route.remote(), route.local(), pulled, pulled, {});
+    jobs.push_back(route.start(plan, options, nullptr));
+    options.direction = Direction::push;
+    plan = plan::make_plan(route.local(), route.remote(), pushed, pushed, {});
+    jobs.push_back(route.start(plan, options, nullptr));
+  }
+  for (const auto& job : jobs) {
+    ASSERT_TRUE(job->wait_until(steady_clock::now() + seconds(60)));
+    ASSERT_TRUE(job->poll()->moved_all) << job->poll()->error;
+  }
+  for (std::uint32_t layer = 0; layer < shape().layers; ++layer)
+    for (std::uint32_t id = 0; id < kCount; ++id)
+      ASSERT_EQ(read(local, layer, id), read(remote, layer, id)) << layer << " " << id;
+}
+
 INSTANTIATE_TEST_SUITE_P(Pools, Staging,
                          ::testing::Values(std::pair{true, true}, std::pair{true, false},
                                            std::pair{false, true}),

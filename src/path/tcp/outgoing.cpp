@@ -39,6 +39,13 @@ Outgoing::Next Outgoing::next(OutChunk& chunk, Clock::time_point& when) {
   return Next::chunk;
 }
 
+void Outgoing::prepare() noexcept {
+  std::unique_lock lock(mutex_);
+  if (over()) return;
+  go_ahead();
+  settle(lock);
+}
+
 void Outgoing::finished(OutChunk& chunk, bool sent) noexcept {
   chunk.stage.reset();
   std::unique_lock lock(mutex_);

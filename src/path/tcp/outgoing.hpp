@@ -56,6 +56,8 @@ class Outgoing : public std::enable_shared_from_this<Outgoing> {
   Outgoing& operator=(const Outgoing&) = delete;
 
   const Setup& setup() const noexcept { return setup_; }
+  // Whether its bytes go through stages, which may be filled before a stream asks.
+  virtual bool is_staged() const noexcept { return false; }
 
   enum class Next {
     chunk,
@@ -63,6 +65,8 @@ class Outgoing : public std::enable_shared_from_this<Outgoing> {
     none    // never again
   };
   Next next(OutChunk& chunk, Clock::time_point& when);
+  // Chunks will be asked for soon: what can be made ready of them is, from now on.
+  void prepare() noexcept;
   // All of it is in a socket's buffer; or it was given up, and with it the transfer.
   void finished(OutChunk& chunk, bool sent) noexcept;
   // No more chunks are taken.
@@ -73,6 +77,7 @@ class Outgoing : public std::enable_shared_from_this<Outgoing> {
  protected:
   // All of these under the lock. Whether the next chunk's bytes are to be had now.
   virtual bool is_ready() { return true; }
+  virtual void go_ahead() {}
   // It was stopped: chunks that were made ready will not be asked for.
   virtual void forget_ahead() noexcept {}
   // A chunk is being made ready, which reads the pool; and it is, which is told without the lock.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <asio/post.hpp>
 #include <asio/steady_timer.hpp>
 
 #include "path/tcp/request.hpp"
@@ -47,6 +48,7 @@ void TcpJob::begin(const LaidOut& laid_out) {
     setup_.link->begin_request(request_, shared_from_this());
     if (pull_) setup_.link->expect(request_, incoming_);
     ask(laid_out, chunk_bytes);
+    if (!pull_ && outgoing_->is_staged()) prepare_push();
   } catch (...) {
     // The caller gets the exception; what holds us lets go.
     if (incoming_) incoming_->stop(ErrorCode::failed, "it never began");
@@ -84,6 +86,16 @@ void TcpJob::make_push(const LaidOut& laid_out, std::uint32_t chunk_bytes) {
   };
   const auto staging = setup_.link->staging_options(setup_.options.max_sms, setup_.options.streams);
   outgoing_ = make_outgoing(std::move(out), laid_out.rows, setup_.local, staging);
+}
+
+// While the owner makes up its mind: the caller need not wait for launches.
+void TcpJob::prepare_push() noexcept {
+  try {
+    const auto place = setup_.link->setup().threads->place();
+    asio::post(place.io(), [outgoing = outgoing_] { outgoing->prepare(); });
+  } catch (...) {
+    // Then its first chunks are made ready when a stream asks for them.
+  }
 }
 
 void TcpJob::ask(const LaidOut& laid_out, std::uint32_t chunk_bytes) {

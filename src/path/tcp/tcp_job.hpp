@@ -53,6 +53,7 @@ class TcpJob final : public Job, public Requester, public std::enable_shared_fro
   void begin(const LaidOut& laid_out);
   void make_pull(const LaidOut& laid_out, std::uint32_t chunk_bytes);
   void make_push(const LaidOut& laid_out, std::uint32_t chunk_bytes);
+  void prepare_push() noexcept;
   void ask(const LaidOut& laid_out, std::uint32_t chunk_bytes);
   void pull_over(const Incoming::Outcome& outcome) noexcept;
   void push_quiet(const std::string& error) noexcept;
