@@ -2,48 +2,19 @@
 
 #include <fmt/format.h>
 
+#include "base/bounded_json.hpp"
 #include "kvferry/error.hpp"
 #include "wire/text.hpp"
 
 namespace kvferry::registry {
-namespace {
 
 using nlohmann::json;
 
-// Brackets that are open at once, those in strings apart. What is built from the text cannot be
-// deeper, whether it is well formed or not.
-int depth_of(std::string_view text) {
-  int depth = 0, deepest = 0;
-  bool in_string = false;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (in_string) {
-      if (c == '\\') ++i;
-      if (c == '"') in_string = false;
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '{' || c == '[') {
-      deepest = std::max(deepest, ++depth);
-    } else if (c == '}' || c == ']') {
-      --depth;
-    }
-  }
-  return deepest;
-}
-
-}  // namespace
-
 json parse_object(std::string_view text, std::size_t max_bytes, std::string_view what) {
-  const auto refuse = [&](const std::string& why) {
-    throw Error(ErrorCode::refused, fmt::format("{}: {}", what, why));
-  };
-  if (text.size() > max_bytes)
-    refuse(fmt::format("has {} bytes; at most {} are read", text.size(), max_bytes));
-  if (depth_of(text) > kMaxJsonDepth)
-    refuse(fmt::format("is nested more than {} levels deep", kMaxJsonDepth));
-  json parsed = json::parse(text.begin(), text.end(), nullptr, false);
-  if (parsed.is_discarded()) refuse("is not valid JSON");
-  if (!parsed.is_object()) refuse("is no JSON object");
+  const JsonLimits limits{.bytes = max_bytes, .values = max_bytes, .depth = kMaxJsonDepth};
+  json parsed = parse_bounded(text, what, limits, ErrorCode::refused);
+  if (!parsed.is_object())
+    throw Error(ErrorCode::refused, fmt::format("{}: is no JSON object", what));
   return parsed;
 }
 

@@ -2,8 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
+#include "base/bounded_json.hpp"
 #include "kvferry/error.hpp"
 
 namespace kvferry::shape {
@@ -20,62 +19,10 @@ constexpr std::size_t kMaxShownBytes = 60;
   throw Error(ErrorCode::invalid_argument, "model config: " + problem);
 }
 
-// Reads the text once without keeping anything, so that what is then built is known to be small
-// and well formed. (The parser's own callbacks could bound it on the way, but their cost is
-// quadratic in the length of a list of objects.)
-class Bounds final : public nlohmann::json_sax<json> {
- public:
-  explicit Bounds(std::string_view text) : text_(text) {}
-
-  bool null() override { return value(); }
-  bool boolean(bool) override { return value(); }
-  bool number_integer(number_integer_t) override { return value(); }
-  bool number_unsigned(number_unsigned_t) override { return value(); }
-  bool number_float(number_float_t, const string_t&) override { return value(); }
-  bool string(string_t&) override { return value(); }
-  bool binary(binary_t&) override { return value(); }
-  bool key(string_t&) override { return value(); }
-  bool start_object(std::size_t) override { return open(); }
-  bool start_array(std::size_t) override { return open(); }
-  bool end_object() override { return close(); }
-  bool end_array() override { return close(); }
-  // Only the place is reported: the parser's own words can quote megabytes of the input.
-  bool parse_error(std::size_t byte, const std::string&, const json::exception& error) override {
-    const auto line =
-        1 + std::count(text_.begin(), text_.begin() + std::min(byte, text_.size()), '\n');
-    const bool too_large = dynamic_cast<const json::out_of_range*>(&error) != nullptr;
-    refuse(fmt::format("not valid JSON at byte {}, line {}{}", byte, line,
-                       too_large ? ": the number is too large" : ""));
-  }
-
- private:
-  bool value() {
-    if (++values_ > kMaxValues) refuse(fmt::format("more than {} values", kMaxValues));
-    return true;
-  }
-  bool open() {
-    if (++depth_ > kMaxDepth) refuse(fmt::format("nested more than {} levels deep", kMaxDepth));
-    return value();
-  }
-  bool close() {
-    --depth_;
-    return true;
-  }
-
-  std::string_view text_;
-  std::size_t values_ = 0;
-  int depth_ = 0;
-};
-
 }  // namespace
 
 json parse_config(std::string_view text) {
-  if (text.size() > kMaxTextBytes) {
-    refuse(fmt::format("the text has {} bytes; at most {} are read", text.size(), kMaxTextBytes));
-  }
-  Bounds bounds(text);
-  json::sax_parse(text.begin(), text.end(), &bounds);
-  json config = json::parse(text.begin(), text.end());
+  json config = parse_bounded(text, "model config", {kMaxTextBytes, kMaxValues, kMaxDepth});
   if (!config.is_object()) refuse(fmt::format("is {}, but must be a JSON object", show(config)));
   return config;
 }

@@ -157,7 +157,7 @@ TEST_F(RunCompare, FilesThatAreNone) {
   EXPECT_THAT(refusal(good, (directory_ / "none.json").string()),
               HasSubstr("none.json\": No such file"));
   EXPECT_THAT(refusal(directory_.string(), good), HasSubstr("Is a directory"));
-  EXPECT_THAT(refusal(file("bad.json", "{"), good), HasSubstr("bad.json\": is not JSON"));
+  EXPECT_THAT(refusal(file("bad.json", "{"), good), HasSubstr("bad.json\": is not valid JSON"));
   EXPECT_THAT(refusal(good, file("pull.json", "{\"command\": \"pull\"}")),
               HasSubstr("this is no result of kvferry bench"));
   EXPECT_THAT(refusal("/dev/zero", good), HasSubstr("at most 16777216 are read"));

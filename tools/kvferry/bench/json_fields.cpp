@@ -24,66 +24,7 @@ std::string show(const Json& value) {
   throw Error(ErrorCode::invalid_argument, fmt::format("{}: {}", document, why));
 }
 
-// Counts, and stops at the first that is too many. (The parser's own callbacks could, but their
-// cost is quadratic in the length of a list of objects.)
-class Bounds final : public nlohmann::json_sax<Json> {
- public:
-  Bounds(std::string_view document, const JsonLimits& limits)
-      : document_(document), limits_(limits) {}
-
-  bool null() override { return value(); }
-  bool boolean(bool) override { return value(); }
-  bool number_integer(number_integer_t) override { return value(); }
-  bool number_unsigned(number_unsigned_t) override { return value(); }
-  bool number_float(number_float_t, const string_t&) override { return value(); }
-  bool string(string_t&) override { return value(); }
-  bool binary(binary_t&) override { return value(); }
-  bool key(string_t&) override { return value(); }
-  bool start_object(std::size_t) override { return open(); }
-  bool start_array(std::size_t) override { return open(); }
-  bool end_object() override { return close(); }
-  bool end_array() override { return close(); }
-  // Only the place: the parser's own words can quote megabytes of the text.
-  bool parse_error(std::size_t byte, const std::string&, const Json::exception& error) override {
-    const bool too_large = dynamic_cast<const Json::out_of_range*>(&error) != nullptr;
-    refuse(document_, fmt::format("is not JSON: wrong at byte {}{}", byte,
-                                  too_large ? ", a number out of range" : ""));
-  }
-
- private:
-  bool value() {
-    if (++values_ > limits_.values) {
-      refuse(document_, fmt::format("holds more than {} values", limits_.values));
-    }
-    return true;
-  }
-  bool open() {
-    if (++depth_ > limits_.depth) {
-      refuse(document_, fmt::format("is nested more than {} levels deep", limits_.depth));
-    }
-    return value();
-  }
-  bool close() {
-    --depth_;
-    return true;
-  }
-
-  std::string_view document_;
-  JsonLimits limits_;
-  std::size_t values_ = 0;
-  int depth_ = 0;
-};
-
 }  // namespace
-
-Json parse_bounded(std::string_view text, std::string_view document, const JsonLimits& limits) {
-  if (text.size() > limits.bytes) {
-    refuse(document, fmt::format("is {} bytes; at most {} are read", text.size(), limits.bytes));
-  }
-  Bounds bounds(document, limits);
-  Json::sax_parse(text, &bounds);
-  return Json::parse(text);
-}
 
 JsonField::JsonField(const Json& value, std::string_view document, std::string where)
     : value_(&value), document_(document), where_(std::move(where)) {}

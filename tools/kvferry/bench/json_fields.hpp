@@ -9,17 +9,6 @@
 
 namespace kvferry::cli::bench {
 
-struct JsonLimits {
-  std::size_t bytes = 0, values = 0;
-  int depth = 0;
-};
-
-// The document, read once beforehand without keeping anything, so that what is built is known to be
-// small and well formed.
-// Throws: Error{invalid_argument} starting with `document`.
-nlohmann::json parse_bounded(std::string_view text, std::string_view document,
-                             const JsonLimits& limits);
-
 // One value of a JSON document that anybody may have written, and where it is: every read is
 // checked. Views the document, which must outlive it.
 // Throws: Error{invalid_argument} naming the document, the field, its value and what it should be.

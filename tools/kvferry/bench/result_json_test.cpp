@@ -112,13 +112,13 @@ TEST(ResultJson, NamesTheFieldThatIsWrong) {
 }
 
 TEST(ResultJson, RefusesWhatIsNoResult) {
-  EXPECT_THAT(refusal(""), HasSubstr("old.json: is not JSON: wrong at byte 1"));
-  EXPECT_THAT(refusal("{\"command\": \"bench\"} x"), HasSubstr("is not JSON"));
+  EXPECT_THAT(refusal(""), HasSubstr("old.json: is not valid JSON at byte 1"));
+  EXPECT_THAT(refusal("{\"command\": \"bench\"} x"), HasSubstr("is not valid JSON"));
   EXPECT_EQ(refusal("[]"), "old.json: the document is a list of 0; it should be an object");
   EXPECT_EQ(refusal("{}"), "old.json: command is missing");
   EXPECT_THAT(refusal_with("/command", "pull"), HasSubstr("this is no result of kvferry bench"));
   EXPECT_THAT(refusal_with("/schema", 2), HasSubstr("schema is 2; it should be"));
-  EXPECT_THAT(refusal("{\"schema\": 1e999}"), HasSubstr("out of range"));
+  EXPECT_THAT(refusal("{\"schema\": 1e999}"), HasSubstr("the number is too large"));
 }
 
 TEST(ResultJson, RefusesValuesThatCannotBeMeant) {

@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/bounded_json.hpp"
 #include "bench/json_fields.hpp"
 #include "bench/result_json.hpp"
 
