@@ -3,9 +3,9 @@
 #include <cstdint>
 #include <string>
 
+#include "geometry_options.hpp"
 #include "kvferry/pool.hpp"
 #include "kvferry/shape.hpp"
-#include "options.hpp"
 
 namespace kvferry::cli {
 

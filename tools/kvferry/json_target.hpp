@@ -7,8 +7,9 @@
 
 namespace kvferry::cli {
 
-// Where --json (or another option's document) goes. A file appears under its name only when it is whole: it is written beside it
-// and renamed. What is there already and is no regular file (a pipe, /dev/stdout) is written to.
+// Where --json (or another option's document) goes. A file appears under its name only when it is
+// whole: it is written beside it and renamed. What is there already and is no regular file (a pipe,
+// /dev/stdout) is written to.
 class JsonTarget {
  public:
   // Opens it now, so that a bad path is an error before the work and not after it. "-" is standard

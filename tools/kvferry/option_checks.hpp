@@ -41,6 +41,14 @@ CLI::Option* number(CLI::App& app, const char* name, T& value, Bounds bounds, co
   return app.add_option(name, value, text)->type_name("N")->check(CLI::Validator(check, ""));
 }
 
+// An empty text is what an unset shell variable leaves: a mistake, not "the default".
+inline CLI::Validator not_empty() {
+  const auto check = [](const std::string& given) -> std::string {
+    return given.empty() ? "the value is empty; leave the option out for its default" : "";
+  };
+  return {check, ""};
+}
+
 // "auto|kernel|engine" -> its words.
 inline std::vector<std::string> split_choices(std::string_view choices) {
   std::vector<std::string> words;

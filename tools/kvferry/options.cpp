@@ -22,16 +22,6 @@ constexpr const char* kWhat = "What to move";
 constexpr const char* kHow = "How to move it";
 constexpr const char* kOutput = "Output";
 
-// An empty text is what an unset shell variable leaves: a mistake, not "the default".
-const CLI::Validator& not_empty() {
-  static const CLI::Validator check(
-      [](const std::string& given) -> std::string {
-        return given.empty() ? "the value is empty; leave the option out for its default" : "";
-      },
-      "");
-  return check;
-}
-
 void add_endpoint(CLI::App& app, EndpointOptions& o, const char* socket_text) {
   app.add_option("--ip", o.ip, "IP address of the server")
       ->type_name("ADDRESS")
@@ -79,27 +69,6 @@ void add_announcement(CLI::App& app, ServeOptions& o) {
       ->group(kByName);
 }
 
-void add_geometry(CLI::App& app, GeometryOptions& o) {
-  app.add_option("--model", o.model,
-                 "take the geometry from a Hugging Face config.json; the options below override it")
-      ->type_name("CONFIG.json")
-      ->check(not_empty())
-      ->group(kGeometry);
-  // CacheShape::validate() says what is too much; these bounds only keep the numbers numbers.
-  const auto field = [&](const char* name, std::optional<std::uint32_t>& value, const char* text,
-                         const char* fallback) {
-    number(app, name, value, {1, kMax32}, text)->default_str(fallback)->group(kGeometry);
-  };
-  field("--layers", o.layers, "attention layers", "40, or the model's");
-  field("--kv", o.kv, "2: keys and values; 1: one MLA latent", "2, or the model's");
-  field("--heads", o.heads, "KV heads (kv_heads)", "8, or the model's");
-  field("--dims", o.dims, "elements of a head (head_dim)", "128, or the model's");
-  field("--block-size", o.block_tokens, "tokens in a block (block_tokens)", "16");
-  choice(app, "--dtype", o.dtype, "bf16|fp16|fp32|fp8_e4m3|fp8_e5m2|int8", "element type")
-      ->default_str("bf16, or the model's")
-      ->group(kGeometry);
-}
-
 void add_memory(CLI::App& app, PoolCommandOptions& o) {
   app.add_option("--available-memory", o.geometry.available_memory,
                  "memory for the pool in GB, fractions allowed; GB here means GiB (2^30 bytes). It "
@@ -132,7 +101,7 @@ void add_serve(CLI::App& root, ServeOptions& o) {
                "Unix socket for clients on this host (default: see Environment below)");
   add_server_credentials(app, o.credentials);
   add_announcement(app, o);
-  add_geometry(app, o.geometry);
+  add_geometry(app, o.geometry, kGeometry);
   add_memory(app, o);
   constexpr const char* kPool = "The served pool";
   choice(app, "--fill", o.fill, "ones|indexed",
@@ -222,7 +191,7 @@ void add_move(CLI::App& root, MoveOptions& o, bool pull) {
         "the server to push to, by name (needs --registry) or address (host:port, unix:PATH)");
   }
   add_client_credentials(app, o.credentials);
-  add_geometry(app, o.geometry);
+  add_geometry(app, o.geometry, kGeometry);
   add_memory(app, o);
   add_output(app, o.debug, &o.json);
   app.footer(fmt::format("{}\n\n{}", pull ? kPullFooter : kPushFooter, exit_codes_help()));
@@ -236,7 +205,7 @@ void add_explain(CLI::App& root, ExplainOptions& o) {
       "servers to explain, by name (needs --registry) or address (host:port, unix:PATH), with "
       "commas between them");
   add_client_credentials(app, o.credentials);
-  add_geometry(app, o.geometry);
+  add_geometry(app, o.geometry, kGeometry);
   add_memory(app, o);
   // Nothing is moved, so nothing is sized; taken, so that the flags of pull fit here too.
   app.get_option("--available-memory")->group("");

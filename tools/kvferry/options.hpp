@@ -8,6 +8,7 @@
 #include "bench/command.hpp"
 #include "credential_options.hpp"
 #include "doctor/command.hpp"
+#include "geometry_options.hpp"
 #include "keygen/command.hpp"
 #include "network_options.hpp"
 #include "peers/command.hpp"
@@ -30,14 +31,6 @@ struct EndpointOptions {
   std::string servers{};
   const char* servers_option = "--from";
   RegistryFlags registry{};
-};
-
-// Each field only where it was given: it overrides the model's, or else the default shape's.
-struct GeometryOptions {
-  std::string model;
-  std::optional<std::uint32_t> layers, kv, heads, dims, block_tokens;
-  std::optional<std::string> dtype;
-  std::string available_memory = "4";
 };
 
 struct PoolCommandOptions {

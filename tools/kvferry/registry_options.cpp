@@ -23,13 +23,7 @@ std::string url_error(const std::string& given) {
 
 void add_file(CLI::App& app, const char* name, std::string& value, const char* text,
               const char* group) {
-  const auto check = [](const std::string& given) -> std::string {
-    return given.empty() ? "the value is empty; leave the option out for its default" : "";
-  };
-  app.add_option(name, value, text)
-      ->type_name("FILE.pem")
-      ->check(CLI::Validator(check, ""))
-      ->group(group);
+  app.add_option(name, value, text)->type_name("FILE.pem")->check(not_empty())->group(group);
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 #include "ucx_options.hpp"
 
-#include <CLI/CLI.hpp>
+#include "option_checks.hpp"
 
 namespace kvferry::cli {
 
@@ -10,11 +10,7 @@ void add_ucx(CLI::App& app, UcxOptions& options) {
                  "RDMA UCX copies in software and checks no keys: a peer that was let in can then "
                  "read and write any byte of this process (docs/rdma.md)")
       ->type_name("LIST")
-      ->check(CLI::Validator(
-          [](const std::string& given) -> std::string {
-            return given.empty() ? "the value is empty; leave the option out for its default" : "";
-          },
-          ""))
+      ->check(not_empty())
       ->default_str("RDMA alone")
       ->group("RDMA (path ucx)");
 }

@@ -13,14 +13,6 @@ constexpr const char* kNetworks = "Networks";
 constexpr const char* kOther = "Instead of measuring";
 constexpr const char* kOutput = "Output";
 
-// An empty text is what an unset shell variable leaves.
-CLI::Validator not_empty() {
-  return {[](const std::string& given) -> std::string {
-            return given.empty() ? "the value is empty; leave the option out for its default" : "";
-          },
-          ""};
-}
-
 void add_what(CLI::App& app, BenchOptions& o) {
   app.add_flag("--quick", o.quick, "a first look at everything, in less than 30 s")->group(kWhat);
   app.add_option("--only", o.only,

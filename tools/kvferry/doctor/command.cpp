@@ -58,10 +58,6 @@ Exit codes:
 constexpr const char* kTests = "Tests";
 constexpr const char* kOutput = "Output";
 
-std::string given_value(const std::string& given) {
-  return given.empty() ? "the value is empty; leave the option out for its default" : "";
-}
-
 void examine(Facts& facts, const DoctorOptions& options, const SharingOptions& sharing,
              const ToolContext& context) {
   facts.host = probe_host();
@@ -78,7 +74,6 @@ void examine(Facts& facts, const DoctorOptions& options, const SharingOptions& s
 
 CLI::App& add_doctor(CLI::App& root, DoctorOptions& o) {
   CLI::App& app = *root.add_subcommand("doctor", kText);
-  const CLI::Validator not_empty(given_value, "");
   app.add_flag("--no-sharing", o.no_sharing,
                "read the system only: start no processes that move blocks")
       ->group(kTests);
@@ -90,14 +85,14 @@ CLI::App& add_doctor(CLI::App& root, DoctorOptions& o) {
                  "longest that one step may take (asking the driver, starting a process, one pair) "
                  "before it counts as hung; a number and ms, s or m")
       ->type_name("TIME")
-      ->check(not_empty)
+      ->check(not_empty())
       ->default_str("30s")
       ->group(kTests);
   app.add_option("--json", o.json,
                  "write the results as JSON to a file, or with - to standard output (then the "
                  "text goes to standard error)")
       ->type_name("FILE|-")
-      ->check(not_empty)
+      ->check(not_empty())
       ->group(kOutput);
   app.add_flag("--debug", o.debug, "log in detail to standard error")->group(kOutput);
   app.footer(kFooter);

@@ -10,6 +10,7 @@
 #include "failure.hpp"
 #include "json_target.hpp"
 #include "kvferry/error.hpp"
+#include "option_checks.hpp"
 #include "option_error.hpp"
 #include "peers/render.hpp"
 #include "units.hpp"
@@ -45,10 +46,6 @@ Exit codes:
   3  the registry cannot be reached
   4  refused: by the registry (user, password, permission)
   6  local resource: no libcurl, the results cannot be written)";
-
-std::string given_value(const std::string& given) {
-  return given.empty() ? "the value is empty; leave the option out for its default" : "";
-}
 
 Snapshot look(const Registry& registry) {
   return {registry.url(), registry.list(), std::chrono::system_clock::now()};
@@ -98,7 +95,6 @@ void watch(const Registry& registry, const PeersOptions& options,
 
 CLI::App& add_peers(CLI::App& root, PeersOptions& o) {
   CLI::App& app = *root.add_subcommand("peers", kText);
-  const CLI::Validator not_empty(given_value, "");
   add_registry(app, o.registry, "Where");
   app.add_flag("--watch", o.watch,
                "go on until Ctrl-C and print anew when a server comes, goes or changes")
@@ -106,14 +102,14 @@ CLI::App& add_peers(CLI::App& root, PeersOptions& o) {
   app.add_option("--interval", o.interval,
                  "with --watch: time between two looks; a number and ms, s or m")
       ->type_name("TIME")
-      ->check(not_empty)
+      ->check(not_empty())
       ->default_str("1s")
       ->group("What");
   app.add_option("--json", o.json,
                  "write the results as JSON to a file, or with - to standard output (then the text "
                  "goes to standard error); with --watch only -, one line for each change")
       ->type_name("FILE|-")
-      ->check(not_empty)
+      ->check(not_empty())
       ->group("Output");
   app.add_flag("--debug", o.debug, "log in detail to standard error")->group("Output");
   app.footer(kFooter);

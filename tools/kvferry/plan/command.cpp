@@ -15,33 +15,9 @@ namespace {
 constexpr const char* kGeometry = "Geometry (of the whole model)";
 constexpr const char* kQuestions = "What to plan for";
 
-// An empty text is what an unset shell variable leaves: a mistake, not "the default".
 CLI::Option* text(CLI::App& app, const char* name, std::string& value, const char* type,
                   const char* description) {
-  const auto check = [](const std::string& given) -> std::string {
-    return given.empty() ? "the value is empty; leave the option out for its default" : "";
-  };
-  return app.add_option(name, value, description)
-      ->type_name(type)
-      ->check(CLI::Validator(check, ""));
-}
-
-void add_geometry(CLI::App& app, PlanOptions& o) {
-  text(app, "--model", o.model, "CONFIG.json",
-       "take the geometry from a Hugging Face config.json; the options below override it")
-      ->group(kGeometry);
-  const auto field = [&](const char* name, std::optional<std::uint32_t>& value,
-                         const char* description, const char* fallback) {
-    number(app, name, value, {1, UINT32_MAX}, description)->default_str(fallback)->group(kGeometry);
-  };
-  field("--layers", o.layers, "attention layers", "40, or the model's");
-  field("--kv", o.kv, "2: keys and values; 1: one MLA latent", "2, or the model's");
-  field("--heads", o.heads, "KV heads (kv_heads)", "8, or the model's");
-  field("--dims", o.dims, "elements of a head (head_dim)", "128, or the model's");
-  field("--block-size", o.block_tokens, "tokens in a block (block_tokens)", "16");
-  choice(app, "--dtype", o.dtype, "bf16|fp16|fp32|fp8_e4m3|fp8_e5m2|int8", "element type")
-      ->default_str("bf16, or the model's")
-      ->group(kGeometry);
+  return app.add_option(name, value, description)->type_name(type)->check(not_empty());
 }
 
 void add_questions(CLI::App& app, PlanOptions& o) {
@@ -72,7 +48,7 @@ void add_questions(CLI::App& app, PlanOptions& o) {
 
 CLI::App& add_plan(CLI::App& root, PlanOptions& options) {
   CLI::App& app = *root.add_subcommand("plan", planning::kText);
-  add_geometry(app, options);
+  add_geometry(app, options, kGeometry);
   add_questions(app, options);
   text(app, "--json", options.json, "FILE|-",
        "write the results as JSON to a file, or with - to standard output (then the text goes to "

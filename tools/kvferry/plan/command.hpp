@@ -1,9 +1,8 @@
 #pragma once
 
-#include <cstdint>
-#include <optional>
 #include <string>
 
+#include "geometry_options.hpp"
 #include "tool_context.hpp"
 
 namespace CLI {
@@ -13,12 +12,7 @@ class App;
 namespace kvferry::cli {
 
 // What the user typed.
-struct PlanOptions {
-  // The geometry, as pull takes it: each field only where it was given.
-  std::string model;
-  std::optional<std::uint32_t> layers, kv, heads, dims, block_tokens;
-  std::optional<std::string> dtype;
-  std::string available_memory = "4";
+struct PlanOptions : GeometryOptions {
   std::string tokens = "1024";
   std::string links;     // empty: the usual ones
   std::string gb_per_s;  // empty: no link of the user's own

@@ -18,17 +18,6 @@ namespace {
 // Below this, a block is smaller than any whose rate was measured.
 constexpr std::uint64_t kMeasuredBlockBytes = 8192;
 
-GeometryOptions geometry_options(const PlanOptions& o) {
-  return {.model = o.model,
-          .layers = o.layers,
-          .kv = o.kv,
-          .heads = o.heads,
-          .dims = o.dims,
-          .block_tokens = o.block_tokens,
-          .dtype = o.dtype,
-          .available_memory = o.available_memory};
-}
-
 std::vector<Link> links_of(const PlanOptions& options) {
   if (!options.start_us.empty() && options.gb_per_s.empty()) {
     throw Error(ErrorCode::invalid_argument,
@@ -95,7 +84,7 @@ std::vector<std::string> notes_of(const Report& report, const PlanOptions& optio
 }  // namespace
 
 Report make_report(const PlanOptions& options) {
-  Report report{.geometry = resolve_geometry(geometry_options(options)),
+  Report report{.geometry = resolve_geometry(options),
                 .inputs = {},
                 .cache = {},
                 .block_sizes = {},
