@@ -147,21 +147,25 @@ void PeerImpl::open_streams(unsigned count, std::uint32_t epoch,
       asio::detached);
 }
 
-// What became of some streams that are being opened together.
+// What became of some streams that are being opened together. Those who wait for a greeting hold no
+// peer and no link: these hold the threads, and the threads those who wait.
 struct PeerImpl::Opening {
-  std::shared_ptr<PeerImpl> peer;
+  std::weak_ptr<PeerImpl> of;
   std::optional<std::uint32_t> round;  // of our own; none: the peer wants them
   std::atomic<unsigned> left{1};       // one for whoever dials
   std::mutex mutex;
   std::optional<wire::MoveEnd> failure;  // for the peer: the first
 
   void failed(ErrorCode code, const std::string& why) {
+    const auto peer = of.lock();
+    if (!peer) return;
     if (round) return peer->asking_->streams_refused(*round, code, why);
     const std::lock_guard lock(mutex);
     if (!failure) failure = wire::MoveEnd{0, code, why, 0};
   }
   void one_less() {
-    if (--left != 0) return;
+    const auto peer = of.lock();
+    if (--left != 0 || !peer) return;
     if (round) return peer->asking_->streams_opened(*round);
     if (failure) peer->control_->say(*failure);
   }
@@ -174,9 +178,9 @@ asio::awaitable<void> PeerImpl::dial_streams(unsigned count, std::uint32_t epoch
   dialling_ += count;
   const ScopeExit dialled([self = shared_from_this(), count] { self->dialling_ -= count; });
   const auto opening = std::make_shared<Opening>();
-  opening->peer = shared_from_this();
+  opening->of = weak_from_this();
   opening->round = round;
-  const auto link = round ? asking_ : serving_;
+  const std::weak_ptr link = round ? asking_ : serving_;
   const auto until = Clock::now() + kStreamTime;
   const session::Address reached = network_address();
   const Greeting greeting{!round, epoch, node->network().congestion};
@@ -188,7 +192,8 @@ asio::awaitable<void> PeerImpl::dial_streams(unsigned count, std::uint32_t epoch
       path::tcp::greet(node->net_threads()->place(), path::tcp::wire_over(std::move(data)),
                        greeting, kStreamTime,
                        {[link, opening](auto place, auto wire, const Greeting& same) {
-                          link->adopt(std::move(place), std::move(wire), same, false);
+                          if (const auto alive = link.lock())
+                            alive->adopt(std::move(place), std::move(wire), same, false);
                           opening->one_less();
                         },
                         [opening](const std::string& why) {
@@ -211,15 +216,20 @@ void PeerImpl::take_data(std::uint32_t, session::DataStream data) {
   // A stream that says nothing costs a descriptor until its time is up.
   if (greeting_ >= wire::kMaxStreams) return;
   ++greeting_;
-  const std::shared_ptr<void> counted(nullptr,
-                                      [self = shared_from_this()](void*) { --self->greeting_; });
+  const std::shared_ptr<void> counted(nullptr, [weak = weak_from_this()](void*) {
+    if (const auto self = weak.lock()) --self->greeting_;
+  });
   path::tcp::await_greeting(
       node->net_threads()->place(), path::tcp::wire_over(std::move(data)), kStreamTime,
-      {[self = shared_from_this(), counted](auto place, auto wire, const Greeting& greeting) {
+      {[weak = weak_from_this(), counted](auto place, auto wire, const Greeting& greeting) {
+         const auto self = weak.lock();
+         if (!self) return;
          const auto link = greeting.for_acceptor ? self->asking_ : self->serving_;
          link->adopt(std::move(place), std::move(wire), greeting, true);
        },
-       [self = shared_from_this()](const std::string& why) {
+       [weak = weak_from_this()](const std::string& why) {
+         const auto self = weak.lock();
+         if (!self) return;
          if (const auto alive = self->node_.lock())
            alive->log(LogLevel::debug,
                       fmt::format("{}: a data stream came to nothing: {}", self->name_, why));
