@@ -170,7 +170,6 @@ void DataLink::drop_all(const std::string& why, Stream* broken, bool for_good) n
     incoming.swap(incoming_);
     requests = requests_;
     served.swap(served_);
-    runs_held_ = 0;
     idle_.clear();
     if (!streams.empty()) {
       epoch_over_ = true;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -130,13 +131,37 @@ class DataLink final : public StreamOwner, public std::enable_shared_from_this<D
   void stream_broke(Stream& stream, const std::string& why) noexcept override;
 
  private:
+  // What the requests of the peer weigh, all together.
+  struct Load {
+    std::atomic<std::uint64_t> requests{0}, bytes{0};
+  };
+  // The part of one of them: until the last that works on it, or waits to, lets go; a peer that
+  // cancels its request is no lighter before that. Also tells a request from a later one that has
+  // its number.
+  class Share {
+   public:
+    Share(std::shared_ptr<Load> load, const wire::MoveRequest& request);
+    ~Share();
+    Share(const Share&) = delete;
+    Share& operator=(const Share&) = delete;
+    static std::uint64_t bytes_of(const wire::MoveRequest& request) noexcept;
+    const std::uint32_t request;
+
+   private:
+    const std::shared_ptr<Load> load_;
+    const std::uint64_t bytes_;
+  };
+  using SharePtr = std::shared_ptr<const Share>;
   // A peer's request: gathering its runs, being checked, or moving.
   struct Served {
+    SharePtr share;
+    bool gathering = true;
+    bool stopped = false;
     wire::MoveRequest request;
     std::shared_ptr<detail::PoolImpl> pool;
     std::shared_ptr<void> hold;
     Clock::time_point asked;
-    // None of the two: it is being gathered or checked.
+    // None of the two: it is gathering, or being checked.
     std::shared_ptr<Outgoing> out;
     std::shared_ptr<Incoming> in;
   };
@@ -162,12 +187,16 @@ class DataLink final : public StreamOwner, public std::enable_shared_from_this<D
   bool take_one(Stream& stream, OutChunk& chunk, Clock::time_point& when,
                 std::vector<std::shared_ptr<Outgoing>>& over);
   // Once all its runs are there: the rest is done on a network thread.
-  void gathered(std::unique_lock<std::mutex>& lock, std::uint32_t request);
-  void lay_out(std::uint32_t request, Served served) noexcept;
+  void gathered(std::unique_lock<std::mutex>& lock, Served& served);
+  void lay_out(Served served) noexcept;
+  void begin_serving(const Served& served, const std::shared_ptr<Outgoing>& out,
+                     const std::shared_ptr<Incoming>& in);
+  // Under the lock; null: it was cancelled meanwhile, or its streams broke.
+  Served* still_served(const Share& share) noexcept;
   std::shared_ptr<Outgoing> make_pull(const Served& served, std::shared_ptr<const PackedRows> rows);
   std::shared_ptr<Incoming> make_push(const Served& served, std::shared_ptr<const PackedRows> rows);
   void refuse(std::uint32_t request, ErrorCode code, const std::string& why);
-  void forget_served(std::uint32_t request) noexcept;
+  void forget_served(const Share& share) noexcept;
   std::shared_ptr<Requester> requester_of(std::uint32_t request);
   void drop_all(const std::string& why, Stream* broken, bool for_good) noexcept;
 
@@ -188,7 +217,7 @@ class DataLink final : public StreamOwner, public std::enable_shared_from_this<D
   std::map<std::uint32_t, std::weak_ptr<Requester>> requests_;
   std::uint32_t next_request_ = 1;
   std::map<std::uint32_t, Served> served_;
-  std::uint64_t runs_held_ = 0;
+  const std::shared_ptr<Load> load_ = std::make_shared<Load>();
 };
 
 }  // namespace kvferry::path::tcp

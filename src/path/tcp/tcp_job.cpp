@@ -18,13 +18,14 @@ std::string bytes_text(std::uint64_t landed, std::uint64_t bytes) {
 
 }  // namespace
 
-TcpJob::TcpJob(Key, Setup setup)
+TcpJob::TcpJob(Key, Setup setup, std::shared_ptr<JobObserver> observer)
     : setup_(std::move(setup)),
       pull_(setup_.options.direction == Direction::pull),
-      observer_(setup_.observer) {}
+      observer_(std::move(observer)) {}
 
-std::shared_ptr<TcpJob> TcpJob::start(const LaidOut& laid_out, Setup setup) {
-  auto job = std::make_shared<TcpJob>(Key{}, std::move(setup));
+std::shared_ptr<TcpJob> TcpJob::start(const LaidOut& laid_out, Setup setup,
+                                      std::shared_ptr<JobObserver> observer) {
+  auto job = std::make_shared<TcpJob>(Key{}, std::move(setup), std::move(observer));
   job->begin(laid_out);
   return job;
 }

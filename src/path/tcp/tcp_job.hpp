@@ -27,10 +27,11 @@ class TcpJob final : public Job, public Requester, public std::enable_shared_fro
     std::uint32_t pool = 0;  // the owner's number
     std::uint64_t generation = 1;
     JobOptions options;
-    std::shared_ptr<JobObserver> observer;
   };
-  // Throws: Error{unreachable}, Error{resource}.
-  static std::shared_ptr<TcpJob> start(const LaidOut& laid_out, Setup setup);
+  // The observer holds the job, so the job lets go of it at the end. Throws: Error{unreachable},
+  // Error{resource}.
+  static std::shared_ptr<TcpJob> start(const LaidOut& laid_out, Setup setup,
+                                       std::shared_ptr<JobObserver> observer);
 
   void abort(ErrorCode why) noexcept override;
   std::optional<JobResult> poll() override;
@@ -42,7 +43,7 @@ class TcpJob final : public Job, public Requester, public std::enable_shared_fro
   void lost(const std::string& why, bool for_good) noexcept override;
 
   struct Key {};  // only start() makes jobs
-  TcpJob(Key, Setup setup);
+  TcpJob(Key, Setup setup, std::shared_ptr<JobObserver> observer);
 
   // How long the owner of a push that was stopped may take to say that nothing lands any more.
   static constexpr auto kConfirmTime = std::chrono::seconds(1);

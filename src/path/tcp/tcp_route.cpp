@@ -100,8 +100,7 @@ std::shared_ptr<Job> TcpRoute::start(const LaidOut& laid_out, const JobOptions& 
   setup.generation = remote_.offer.generation;
   setup.options = options;
   setup.options.streams = std::min(wanted, have);
-  setup.observer = std::move(observer);
-  return TcpJob::start(laid_out, std::move(setup));
+  return TcpJob::start(laid_out, std::move(setup), std::move(observer));
 }
 
 std::shared_ptr<Job> TcpRoute::start(plan::Plan& plan, const JobOptions& options,

@@ -210,6 +210,24 @@ TEST_F(TcpEnds, ACancelledPushIsNotHeldOnceItIsOver) {
   EXPECT_TRUE(over.expired());
 }
 
+// Found by the leak sanitizer: a job kept its observer, which holds the job.
+TEST_F(TcpEnds, AJobLetsGoOfItsObserver) {
+  struct Holder final : JobObserver {
+    void job_is_quiet() noexcept override {}
+    std::shared_ptr<Job> job;
+  };
+  std::weak_ptr<Holder> holder;
+  {
+    const auto strong = std::make_shared<Holder>();
+    holder = strong;
+    auto plan = plan::make_plan(route.remote(), route.local(), Ids{1}, Ids{2}, {});
+    strong->job = route.start(plan, options, strong);
+    EXPECT_TRUE(ended(*strong->job).moved_all);
+  }
+  for (int i = 0; i < 500 && !holder.expired(); ++i) std::this_thread::sleep_for(milliseconds(1));
+  EXPECT_TRUE(holder.expired());
+}
+
 // Whoever hears nothing more of the requester keeps its deadline by himself.
 TEST_F(TcpEnds, TheOwnerOfAPushKeepsTheDeadline) {
   dirty(remote, 0);
