@@ -149,6 +149,23 @@ TEST_F(Network, APeerSeesWhatItMay) {
   EXPECT_FALSE(pools[0].writable);
 }
 
+TEST_F(Network, WhoMayOnlyWriteIsRefusedToRead) {
+  serve(files.token("loader"), {{"loader", false, true, {}}});
+  Credentials token;
+  token.token_file = files.directory() + "/loader.token";
+  const auto node = client(token);
+  const Peer peer = node->connect(address);
+  const std::vector<std::uint32_t> ids{1};
+  const Transfer pull = peer.pull(local, ids, ids);
+  try {
+    pull.wait();
+    ADD_FAILURE() << "it could read";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::refused) << error.what();
+  }
+  EXPECT_EQ(pull.poll(), TransferState::failed);
+}
+
 TEST_F(Network, StrangersLearnNothing) {
   serve(files.token("a"));
   EXPECT_THAT(refusal(files.token("b")), HasSubstr("does not know our token"));

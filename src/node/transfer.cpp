@@ -27,7 +27,7 @@ const TransferReport& Transfer::wait() const& {
   while (!state_->wait_until(std::chrono::steady_clock::now() + std::chrono::hours(1))) {
   }
   const TransferState state = state_->state();
-  if (state != TransferState::done) throw Error(detail::error_code_of(state), state_->error());
+  if (state != TransferState::done) throw Error(state_->error_code(), state_->error());
   return state_->report();
 }
 

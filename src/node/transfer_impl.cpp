@@ -140,6 +140,8 @@ void TransferImpl::finish() {
     if (state_ != TransferState::running) return;
     start_.report.move_s = result->move_s;
     start_.report.landed = result->landed.value_or(result->moved_all ? start_.report.bytes : 0);
+    // What its owner called cancelled nobody here had asked for.
+    if (result->code != ErrorCode::cancelled) failure_ = result->code;
   }
   if (!result->error.empty()) return end_as(state_of(result->code), result->error);
   if (result->moved_all) return end_as(TransferState::done, {});
@@ -263,6 +265,11 @@ const std::string& TransferImpl::error() const {
     throw Error(ErrorCode::invalid_argument,
                 "error() of a transfer that is still running; wait() for it first");
   return error_;
+}
+
+ErrorCode TransferImpl::error_code() const {
+  std::lock_guard lock(mutex_);
+  return state_ == TransferState::failed ? failure_ : error_code_of(state_);
 }
 
 const volatile std::uint32_t* TransferImpl::status_word() const {

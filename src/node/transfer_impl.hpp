@@ -68,6 +68,8 @@ class TransferImpl final : public path::JobObserver,
   TransferState state() const;
   const TransferReport& report() const;
   const std::string& error() const;
+  // What kind of error() it is.
+  ErrorCode error_code() const;
   std::optional<Clock::time_point> deadline() const { return start_.deadline; }
   const volatile std::uint32_t* status_word() const;
   const Ending& ending() const noexcept { return start_.ending; }
@@ -92,6 +94,7 @@ class TransferImpl final : public path::JobObserver,
   TransferState abort_state_ = TransferState::running;  // running: not aborted
   std::string abort_message_;
   std::string error_;
+  ErrorCode failure_ = ErrorCode::failed;  // of one that ended as failed
   bool quiet_before_begin_returned_ = false;
   Clock::time_point posted_;
   std::shared_ptr<path::Job> job_;

@@ -16,6 +16,8 @@ using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
 constexpr auto kForever = Clock::time_point::max();
+// A list of thousands takes a few pages of milliseconds each.
+constexpr auto kListTime = std::chrono::seconds(30);
 // Codes of gRPC that etcd answers with.
 constexpr std::uint64_t kDeadlineExceeded = 4, kNotFound = 5, kResourceExhausted = 8, kAborted = 10,
                         kUnavailable = 14, kUnauthenticated = 16;
@@ -137,12 +139,22 @@ std::optional<Entry> EtcdStore::get(std::string_view name) {
 }
 
 std::vector<Entry> EtcdStore::list() {
+  until_ = Clock::now() + kListTime;
+  const ScopeExit restore([this] { until_ = kForever; });
   std::vector<Entry> entries;
   for (bool more = true; more;) {
     const std::string after = entries.empty() ? "" : entries.back().name;
     etcd::Page page = etcd::read_page(ask("kv/range", etcd::list_request(after)));
     more = page.more && !page.entries.empty();
-    std::move(page.entries.begin(), page.entries.end(), std::back_inserter(entries));
+    // Each page begins after the last: otherwise there might be no end of them.
+    for (Entry& entry : page.entries) {
+      if (!entries.empty() && entry.name <= entries.back().name)
+        throw Error(
+            ErrorCode::refused,
+            fmt::format("registry {} lists '{}' after '{}': no etcd does so", url_.shown,
+                        wire::printable(entry.name, 64), wire::printable(entries.back().name, 64)));
+      entries.push_back(std::move(entry));
+    }
     if (entries.size() > etcd::kMaxEntries)
       throw Error(ErrorCode::refused, fmt::format("registry {} holds more than {} entries under {}",
                                                   url_.shown, etcd::kMaxEntries, etcd::kPrefix));

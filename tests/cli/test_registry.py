@@ -1,5 +1,7 @@
 """Finding servers by name, and one pull from several of them: with an etcd of the test's own."""
 
+import base64
+import http.server
 import json
 import os
 import pathlib
@@ -7,6 +9,7 @@ import re
 import shutil
 import signal
 import subprocess
+import threading
 import time
 
 import pytest
@@ -367,3 +370,28 @@ def test_the_example_program(etcd):
     assert result.returncode == 0, result.stderr
     assert "example at 127.0.0.1:" in result.stdout and "7 blocks from example (pid" in result.stdout
     assert etcd.names() == []
+
+
+def test_a_registry_whose_list_has_no_end(tmp_path):
+    asked = []
+
+    class Endless(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            asked.append(self.rfile.read(int(self.headers["Content-Length"])))
+            key = base64.b64encode(b"/kvferry/v1/peers/x").decode()
+            body = json.dumps({"more": True, "kvs": [{"key": key, "value": "e30=", "lease": "1"}]}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Endless) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        result = kvferry("peers", "--registry", f"etcd://127.0.0.1:{server.server_port}")
+        server.shutdown()
+    assert result.returncode == 4, result.stderr
+    assert "lists 'x' after 'x'" in result.stderr
+    assert len(asked) == 2

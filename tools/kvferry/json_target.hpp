@@ -13,7 +13,8 @@ namespace kvferry::cli {
 class JsonTarget {
  public:
   // Opens it now, so that a bad path is an error before the work and not after it. "-" is standard
-  // output. Throws: Error{invalid_argument} naming the option, the path and why.
+  // output; a named pipe may take ten seconds to find a reader. Throws: Error{invalid_argument}
+  // naming the option, the path and why.
   explicit JsonTarget(const std::string& path, std::string option = "--json");
   ~JsonTarget();
   JsonTarget(const JsonTarget&) = delete;

@@ -2,13 +2,16 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <memory>
+#include <thread>
 
 #include "client.hpp"
 #include "json_target.hpp"
@@ -89,6 +92,30 @@ TEST_F(Files, json_to_nowhere_is_refused_at_once) {
     EXPECT_EQ(error.code(), ErrorCode::invalid_argument);
     EXPECT_THAT(error.what(), HasSubstr("--json"));
   }
+}
+
+TEST_F(Files, json_through_a_link_is_put_where_it_leads) {
+  const fs::path file = dir_ / "results.json", link = dir_ / "latest.json";
+  std::ofstream(file) << "old";
+  fs::create_symlink(file.filename(), link);
+  JsonTarget target(link.string());
+  target.write("{}\n");
+  EXPECT_TRUE(fs::is_symlink(link));
+  EXPECT_EQ(read_file(file.string()), "{}\n");
+}
+
+TEST_F(Files, json_into_a_pipe_waits_for_its_reader) {
+  const fs::path pipe = dir_ / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  auto read = std::async(std::launch::async, [&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    return read_file(pipe.string());
+  });
+  {
+    JsonTarget target(pipe.string());
+    target.write("{}\n");
+  }
+  EXPECT_EQ(read.get(), "{}\n");
 }
 
 TEST(Text, of_strangers_cannot_steer_a_terminal) {
