@@ -148,6 +148,16 @@ def test_permissions(start, keys):
     other.wait_for("token 'a' has no permission here")
 
 
+def test_who_may_only_write(start, keys):
+    server = serve(start, *token(keys, "a"), "--writable", "--permit", "a=write")
+    where = ["--port", server.port, *SMALL, *token(keys, "a")]
+    for refused in kvferry("pull", *where), kvferry("push", *where):
+        assert refused.returncode == 4, refused.stderr
+        assert "the credential may not pull pool 'kv'" in refused.stderr
+    assert "--no-verify" in kvferry("push", *where).stderr
+    assert kvferry("push", *where, "--no-verify").returncode == 0
+
+
 def test_beyond_loopback_needs_a_credential(start, keys, tmp_path):
     refused = kvferry("serve", *SMALL, "--ip", "0.0.0.0", "--port", "0", "--socket", str(tmp_path / "s"))
     assert refused.returncode == 4

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <stdexcept>
 
 #include "kvferry/error.hpp"
 #include "kvferry/transfer_group.hpp"
@@ -32,23 +33,19 @@ LayerRange resolve_layers(const std::string& text, const CacheShape& shape) {
   return range;
 }
 
-ErrorCode code_of(TransferState state) {
-  switch (state) {
-    case TransferState::deadline: return ErrorCode::deadline;
-    case TransferState::peer_died: return ErrorCode::unreachable;
-    default: return ErrorCode::failed;
-  }
-}
-
 [[noreturn]] void throw_ended(const Transfer& transfer, const std::string& what,
                               const Interrupts& interrupts) {
-  const TransferState state = transfer.poll();
-  if (state == TransferState::cancelled && interrupts.requested()) {
+  if (transfer.poll() == TransferState::cancelled && interrupts.requested()) {
     throw Error(ErrorCode::cancelled,
                 fmt::format("interrupted by {}: {} was cancelled; its blocks may be partly written",
                             interrupts.name(), what));
   }
-  throw Error(code_of(state), fmt::format("{}: {}", what, printable(transfer.error())));
+  try {
+    transfer.wait();
+  } catch (const Error& error) {
+    throw Error(error.code(), fmt::format("{}: {}", what, printable(error.what())), error.where());
+  }
+  throw std::logic_error("a transfer that was done is said to have failed");
 }
 
 void print_transfer(const MoveRequest& request, std::uint32_t round, const TransferReport& report,

@@ -1,8 +1,11 @@
 #include "read_back.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <limits>
 
+#include "kvferry/error.hpp"
 #include "move.hpp"
 
 namespace kvferry::cli {
@@ -48,7 +51,14 @@ std::vector<BlockSpec> ReadBack::fetch(std::span<const BlockSpec> expected, Laye
   work_.fill(pool_, stale, layers, label);
   TransferOptions options = transfer_;
   options.layers = layers;
-  run_transfer(client_.server().peer, pool_, ids, Direction::pull, options, label, interrupts_);
+  try {
+    run_transfer(client_.server().peer, pool_, ids, Direction::pull, options, label, interrupts_);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::refused) throw;
+    throw Error(error.code(), fmt::format("{}; a push that cannot read back what it wrote goes "
+                                          "without verification: --no-verify",
+                                          error.what()));
+  }
   return here;
 }
 
