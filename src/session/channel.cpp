@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <asio/co_spawn.hpp>
 #include <asio/detached.hpp>
 #include <asio/steady_timer.hpp>
@@ -13,6 +14,8 @@ namespace kvferry::session {
 namespace {
 
 constexpr int kMaxFds = wire::kMaxFdsPerFrame;
+// Of a payload that was only announced so far. Most messages are smaller.
+constexpr std::size_t kFirstPart = 16u << 10;
 
 }  // namespace
 
@@ -26,8 +29,14 @@ asio::awaitable<Received> Channel::receive_at_most(std::uint32_t payload_bytes) 
   std::array<std::byte, wire::kHeaderBytes> head;
   co_await read_exactly(head);
   const wire::FrameHeader header = wire::parse_header(head, payload_bytes);
-  std::vector<std::byte> payload(header.payload_bytes);
-  co_await read_exactly(payload);
+  // Grows as bytes come, not as they are promised: a peer that says "1 MiB" and nothing more, on
+  // each of its connections, costs it more than us.
+  std::vector<std::byte> payload;
+  while (payload.size() < header.payload_bytes) {
+    const std::size_t had = payload.size();
+    payload.resize(std::min<std::size_t>(header.payload_bytes, had + std::max(kFirstPart, had)));
+    co_await read_exactly(std::span(payload).subspan(had));
+  }
   Received received{wire::decode(payload), {}};
   if (pending_fds_.size() != header.fds)
     throw Error(ErrorCode::failed, fmt::format("the peer announced {} file descriptors and sent {}",
@@ -65,7 +74,7 @@ void Channel::send(const wire::Message& message, std::vector<UniqueFd> fds) {
   queued_bytes_ += out.bytes.size();
   queued_fds_ += out.fds.size();
   queue_.push_back(std::move(out));
-  if (queued_bytes_ > kMaxQueuedBytes) return close();
+  if (queued_bytes_ > kMaxQueuedBytes) return give_up("it does not read what it is sent");
   if (writing_) return;
   writing_ = true;
   asio::co_spawn(
@@ -102,6 +111,11 @@ bool Channel::write_some() {
     queue_.pop_front();
   }
   return true;
+}
+
+void Channel::give_up(std::string why) noexcept {
+  if (is_open() && why_given_up_.empty()) why_given_up_ = std::move(why);
+  close();
 }
 
 void Channel::close() noexcept {

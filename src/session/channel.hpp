@@ -40,6 +40,10 @@ class Channel : public std::enable_shared_from_this<Channel> {
   void set_established() noexcept { established_ = true; }
   // Everything queued is lost.
   void close() noexcept;
+  // The same, because of what the other side does or leaves undone.
+  void give_up(std::string why) noexcept;
+  // Why it was given up; empty: it was not.
+  const std::string& why_given_up() const noexcept { return why_given_up_; }
   // Sends what is queued, then closes; gives up after a second.
   asio::awaitable<void> flush_and_close();
   // Descriptors that wait to be sent.
@@ -74,6 +78,7 @@ class Channel : public std::enable_shared_from_this<Channel> {
   bool writing_ = false;
   std::size_t queued_bytes_ = 0;
   std::size_t queued_fds_ = 0;
+  std::string why_given_up_;
   std::deque<Outgoing> queue_;
   std::vector<UniqueFd> pending_fds_;
 };

@@ -36,6 +36,8 @@ struct Caller {
   std::string address{};  // over the network: "10.0.0.7:4711"
   // Of `address`, where we dialled it: behind a mapped port the peer itself knows another one.
   std::uint16_t dialled_port = 0;
+  // Where it came from, as limits count: an address, of IPv6 the /64. Empty: local, or dialled.
+  std::string source{};
   Proven proven{};
   Permission rights{};
   // "pid 4711"; "10.0.0.7:4711, token 'reader'"

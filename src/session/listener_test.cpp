@@ -135,6 +135,24 @@ TEST_F(ListenerTest, ATokenLetsIn) {
             "");
 }
 
+TEST_F(ListenerTest, LongMessagesArriveWhole) {
+  const Credentials token = files.token("a");
+  listen(token);
+  ASSERT_EQ(dial_with(token), "");
+  wait_for([&] { return !channels.empty(); });
+  channels[0]->set_established();
+  for (const std::uint32_t runs : {2000u, 2100u, 100'000u, 120'000u}) {
+    wire::MoveRuns sent{7, {}};
+    for (std::uint32_t i = 0; i < runs; ++i) sent.runs.push_back({2 * i, 1});
+    dialled->channel->send(sent);
+    EXPECT_EQ(run([&]() -> asio::awaitable<void> {
+                const Received got = co_await channels[0]->receive();
+                EXPECT_TRUE(got.message == wire::Message(sent)) << runs;
+              }),
+              "");
+  }
+}
+
 TEST_F(ListenerTest, WithoutPermissionNobodyComesIn) {
   const Credentials token = files.token("reader");
   listen(token, false, {{"writer", true, true, {}}});

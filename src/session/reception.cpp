@@ -193,6 +193,7 @@ asio::awaitable<void> Reception::prove(Guest& guest) {
   caller.over_network = true;
   caller.encrypted = true;
   caller.address = guest.name;
+  caller.source = guest.source;
   caller.proven = proven;
   const auto rights = rights_of(setup_.permissions, proven);
   if (!rights)
@@ -222,6 +223,7 @@ asio::awaitable<void> Reception::hear(Guest& guest) {
   Caller caller;
   caller.over_network = true;
   caller.address = guest.name;
+  caller.source = guest.source;
   guest.channel.reset();  // not ours to close any more
   setup_.on_control(channel, std::move(caller), std::move(first));
 }
