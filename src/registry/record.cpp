@@ -104,8 +104,10 @@ std::string encode(const Record& record) {
                    {"load",
                     {{"peers", status.peers},
                      {"max_peers", status.max_peers},
-                     {"transfers", status.served_transfers},
-                     {"bytes", status.served_bytes}}},
+                     // Sums of what peers say: an entry that its readers refuse would take the
+                     // node off the list.
+                     {"transfers", std::min(status.served_transfers, kMaxCount)},
+                     {"bytes", std::min(status.served_bytes, kMaxCount)}}},
                    {"pools", std::move(pools)},
                    {"version", peer.version},
                    {"host", peer.host},

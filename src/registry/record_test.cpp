@@ -78,6 +78,17 @@ TEST(RegistryRecord, ComesBackAsItWas) {
   EXPECT_EQ(pool.device, "cuda GPU-0123");
 }
 
+// What peers said they moved, added up: an entry that nobody reads would take the node off the
+// list.
+TEST(RegistryRecord, SumsBeyondItsRangeAreCut) {
+  Record record = sample();
+  record.peer.status.served_transfers = UINT64_MAX;
+  record.peer.status.served_bytes = UINT64_MAX;
+  const NodeStatus status = decode("prefill-0", encode(record)).peer.status;
+  EXPECT_EQ(status.served_transfers, std::uint64_t{1} << 62);
+  EXPECT_EQ(status.served_bytes, std::uint64_t{1} << 62);
+}
+
 TEST(RegistryRecord, AnotherBootIsAnotherHost) {
   Record record = sample();
   record.boot_id = std::string(32, '0');

@@ -3,6 +3,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "kvferry/error.hpp"
@@ -21,7 +22,8 @@ void PeerEvents::push(const PeerEvent& event) {
       case PeerEvent::Kind::refused: ++totals_.refused; break;
       case PeerEvent::Kind::served:
         ++(event.direction == Direction::pull ? totals_.pulls : totals_.pushes);
-        totals_.bytes += event.bytes;
+        // As peers say: a sum that wraps around would hide what they said before.
+        totals_.bytes += std::min(event.bytes, ~totals_.bytes);
         break;
       case PeerEvent::Kind::disconnected: break;
     }
