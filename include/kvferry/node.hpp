@@ -58,6 +58,7 @@ struct NodeOptions {
   // nothing of the node.
   std::function<void(LogLevel, std::string_view)> log{};
   std::function<void(const PeerEvent&)> on_event{};
+  // Connected at once. Of more than 16, one address of another host may have half.
   std::uint32_t max_peers = 256;
   // When a kernel copies and when the copy engine does; not used by other paths.
   CopyCosts copy_costs{};
@@ -69,6 +70,9 @@ struct NodeOptions {
   std::chrono::milliseconds peer_silence = std::chrono::seconds(15);
   NetworkOptions network{};
   UcxOptions ucx{};
+  // Notices that wait for next_notice(), of all peers; beyond, they are dropped, which the log says.
+  // 0: nobody reads them, and none is kept.
+  std::uint32_t max_notices = 65'536;
 };
 
 struct ListenOptions {

@@ -1,5 +1,6 @@
 #include "node/event_queue.hpp"
 
+#include <fmt/format.h>
 #include <sys/eventfd.h>
 
 #include <cerrno>
@@ -9,7 +10,17 @@
 
 namespace kvferry::detail {
 
-EventQueue::EventQueue() : fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+namespace {
+
+std::size_t bytes_of(const Notice& notice) {
+  return sizeof notice + notice.peer.size() + notice.pool.size() + notice.text.size() +
+         notice.path.size();
+}
+
+}  // namespace
+
+EventQueue::EventQueue(std::size_t max_notices)
+    : max_notices_(max_notices), fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   if (!fd_)
     throw Error(ErrorCode::resource, std::string("no eventfd: ") + std::strerror(errno) +
                                          "; raise the limit of open files (ulimit -n)");
@@ -21,14 +32,20 @@ void EventQueue::push(Completion completion) {
   raise();
 }
 
-bool EventQueue::push(Notice notice) {
+std::string EventQueue::push(Notice notice) {
+  const std::size_t bytes = bytes_of(notice);
   std::lock_guard lock(mutex_);
+  if (notices_.size() >= max_notices_)
+    return fmt::format("{} wait to be read (NodeOptions::max_notices)", notices_.size());
+  if (notice_bytes_ + bytes > kMaxBytes)
+    return fmt::format("{} MiB of them wait to be read", kMaxBytes >> 20);
   std::size_t& waiting = waiting_[notice.peer];
-  if (waiting >= kMaxNotices) return false;
+  if (waiting >= kMaxOfOne) return fmt::format("{} of that peer wait to be read", waiting);
   ++waiting;
+  notice_bytes_ += bytes;
   notices_.push_back(std::move(notice));
   raise();
-  return true;
+  return {};
 }
 
 std::optional<Completion> EventQueue::next_completion() {
@@ -45,6 +62,7 @@ std::optional<Notice> EventQueue::next_notice() {
   if (notices_.empty()) return std::nullopt;
   std::optional<Notice> next(std::move(notices_.front()));
   notices_.pop_front();
+  notice_bytes_ -= bytes_of(*next);
   if (--waiting_[next->peer] == 0) waiting_.erase(next->peer);
   settle();
   return next;

@@ -121,34 +121,6 @@ wire::Hello NodeImpl::hello(const session::Caller& who) const {
   return hello;
 }
 
-// Closed when the node goes, until a peer takes care of it.
-void NodeImpl::remember(const std::shared_ptr<session::Channel>& channel) {
-  std::erase_if(handshakes_, [](const auto& weak) { return weak.expired(); });
-  handshakes_.push_back(channel);
-}
-
-void NodeImpl::accept(std::shared_ptr<session::Channel> channel, session::Caller who,
-                      std::optional<session::Received> first) {
-  std::erase_if(handshakes_, [](const auto& weak) { return weak.expired(); });
-  {
-    std::lock_guard lock(mutex_);
-    if (closing_) return;  // closes it
-    if (peers_.size() >= options_.max_peers) {
-      log(LogLevel::warning, fmt::format("a connection was turned away: {} peers are connected "
-                                         "already (NodeOptions::max_peers)",
-                                         options_.max_peers));
-      return;
-    }
-  }
-  // Connections that say nothing cost each other their place, not the next client's.
-  if (!handshakes_.empty() && handshakes_.size() >= options_.max_peers) {
-    if (const auto oldest = handshakes_.front().lock()) oldest->close();
-    handshakes_.erase(handshakes_.begin());
-  }
-  remember(channel);
-  asio::co_spawn(*io_, meet(std::move(channel), std::move(who), std::move(first)), asio::detached);
-}
-
 void NodeImpl::say_refused(session::Channel& channel, const std::string& who,
                            const wire::Refusal& refusal) {
   channel.send(refusal);
@@ -177,6 +149,7 @@ asio::awaitable<void> NodeImpl::meet(std::shared_ptr<session::Channel> channel,
     who = describe_peer(*theirs, caller);
     const wire::Hello ours = hello(caller);
     wire::agree_version(ours, *theirs);
+    require_place(caller);
     auto fields = compare_pools(ours.pools, theirs->pools);
     if (fields.empty()) {
       channel->send(ours);
@@ -193,12 +166,13 @@ asio::awaitable<void> NodeImpl::meet(std::shared_ptr<session::Channel> channel,
     }
     refusal = geometry_refusal(std::move(fields));
   } catch (const Error& error) {
-    log(LogLevel::warning, fmt::format("handshake with {} failed: {}", who, error.what()));
+    note_failed_handshake(caller, fmt::format("handshake with {} failed: {}", who, error.what()));
+    const bool full = error.code() == ErrorCode::resource;
     if (channel->is_open() && error.code() != ErrorCode::unreachable)
-      refusal = wire::Refusal{ErrorCode::refused, error.what(), {}};
+      refusal = wire::Refusal{full ? ErrorCode::resource : ErrorCode::refused, error.what(), {}};
   } catch (const std::exception& error) {
     // The timer or our own shutdown closed it.
-    log(LogLevel::warning, fmt::format("handshake with {} ended: {}", who, error.what()));
+    note_failed_handshake(caller, fmt::format("handshake with {} ended: {}", who, error.what()));
   }
   if (refusal && channel->is_open()) {
     say_refused(*channel, who, *refusal);
@@ -265,35 +239,6 @@ asio::awaitable<std::shared_ptr<PeerImpl>> NodeImpl::reach(std::string text,
                                          std::move(*theirs));
   if (!admit(peer)) throw Error(ErrorCode::cancelled, "this node is shutting down");
   co_return peer;
-}
-
-bool NodeImpl::admit(const std::shared_ptr<PeerImpl>& peer) {
-  peer->make_links();
-  peer->make_ucx_link();
-  {
-    std::lock_guard lock(mutex_);
-    if (closing_) return false;
-    peers_.push_back(peer);
-  }
-  // From here on the peer closes its channel itself, after a goodbye.
-  std::erase_if(handshakes_, [&](const auto& weak) { return peer->owns(weak.lock().get()); });
-  std::string pools;
-  for (const auto& pool : peer->pools())
-    pools += fmt::format("; pool '{}': {}, {} blocks on {}", pool.name, pool.shape.to_string(),
-                         pool.blocks, pool.device);
-  log(LogLevel::debug, fmt::format("{}: connected, kvferry {}{}", peer->name(), peer->software(),
-                                   pools.empty() ? "; no pools" : pools));
-  PeerEvent event;
-  event.kind = PeerEvent::Kind::connected;
-  event.peer = peer->name();
-  tell(event);
-  peer->open_door();
-  asio::co_spawn(
-      *io_, [peer]() -> asio::awaitable<void> { co_await peer->serve(); }, asio::detached);
-  if (peer->is_over_network())
-    asio::co_spawn(
-        *io_, [peer]() -> asio::awaitable<void> { co_await peer->keep_asking(); }, asio::detached);
-  return true;
 }
 
 }  // namespace kvferry::detail

@@ -7,7 +7,6 @@
 #include <asio/detached.hpp>
 #include <asio/post.hpp>
 #include <asio/use_future.hpp>
-#include <bit>
 #include <filesystem>
 #include <future>
 
@@ -39,6 +38,7 @@ void check_costs(const CopyCosts& c) {
 
 NodeImpl::NodeImpl(NodeOptions options)
     : options_(std::move(options)),
+      events_(options_.max_notices),
       paths_(path::make_paths(options_.copy_threads, options_.copy_costs)),
       net_threads_(std::make_shared<path::tcp::NetThreads>(options_.network.threads)),
       stages_(path::tcp::make_stage_pools(net_threads_)),
@@ -239,31 +239,6 @@ void NodeImpl::peer_ended(const std::shared_ptr<PeerImpl>& peer) {
   std::lock_guard lock(mutex_);
   std::erase(peers_, peer);
   peers_changed_.notify_all();
-}
-
-void NodeImpl::log(LogLevel level, std::string_view text) const {
-  if (options_.log) options_.log(level, text);
-}
-
-void NodeImpl::tell(const PeerEvent& event) const {
-  if (event.kind == PeerEvent::Kind::served) {
-    ++served_transfers_;
-    served_bytes_ += event.bytes;
-  }
-  if (options_.on_event) options_.on_event(event);
-}
-
-void NodeImpl::deliver(Notice notice) {
-  const std::string peer = notice.peer;
-  if (events_.push(std::move(notice))) return;
-  // Said at 1, 2, 4, 8, ... so that a flood of notices is no flood of log lines.
-  const std::size_t dropped = ++dropped_notices_;
-  if (std::has_single_bit(dropped))
-    log(LogLevel::warning,
-        fmt::format(
-            "{} notices were dropped, the last one of {}: more than {} of a peer wait to be "
-            "read with next_notice()",
-            dropped, peer, EventQueue::kMaxNotices));
 }
 
 void NodeImpl::transfer_began() {

@@ -24,6 +24,7 @@
 #include "path/tcp/rate_limit.hpp"
 #include "path/tcp/staging.hpp"
 #include "path/ucx/engine.hpp"
+#include "session/attempts.hpp"
 #include "session/channel.hpp"
 #include "session/data_sessions.hpp"
 #include "session/data_stream.hpp"
@@ -114,6 +115,9 @@ class NodeImpl : public std::enable_shared_from_this<NodeImpl> {
   bool admit(const std::shared_ptr<PeerImpl>& peer);
   void remember(const std::shared_ptr<session::Channel>& channel);
   void say_refused(session::Channel& channel, const std::string& who, const wire::Refusal& refusal);
+  void note_failed_handshake(const session::Caller& caller, const std::string& text);
+  // Throws: Error{resource} where it is one peer too many.
+  void require_place(const session::Caller& caller) const;
   void revoke(const std::shared_ptr<PoolImpl>& pool, std::chrono::milliseconds timeout);
 
   const NodeOptions options_;
@@ -141,6 +145,7 @@ class NodeImpl : public std::enable_shared_from_this<NodeImpl> {
   std::vector<Watched> watched_;
   std::vector<std::shared_ptr<PeerImpl>> peers_;
   std::vector<std::weak_ptr<session::Channel>> handshakes_;
+  session::Attempts failed_handshakes_;             // I/O thread only
   std::shared_ptr<const session::TlsContext> tls_;  // null: no credential
   std::shared_ptr<session::DataSessions> data_sessions_ = std::make_shared<session::DataSessions>();
   session::DataDialler data_dialler_;

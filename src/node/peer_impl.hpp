@@ -96,6 +96,8 @@ class PeerImpl final : public TransferImpl::Owner, public std::enable_shared_fro
   void take_data(std::uint32_t stream, session::DataStream data);
   // Gives up a peer that is silent for too long although asked; runs as long as the connection.
   asio::awaitable<void> keep_asking();
+  // Where it came from, as limits count; empty: this host, or we dialled it.
+  const std::string& source() const noexcept { return who_.source; }
   bool owns(const session::Channel* channel) const noexcept { return channel_.get() == channel; }
   // Forgets routes that use a pool of ours; they are gone once their transfers are.
   void drop_routes_of(const PoolImpl* local);
@@ -116,6 +118,18 @@ class PeerImpl final : public TransferImpl::Owner, public std::enable_shared_fro
     std::optional<path::RemoteEnd> partial;
     std::size_t fds_expected = 0;
   };
+  // What is known of a pool of ours that this peer was granted, also once the pool is gone: its
+  // word on what it moved is measured by it.
+  struct Granted {
+    std::uint64_t generation = 1;
+    std::uint64_t bytes_per_block = 1;  // of all layers
+    std::uint32_t blocks = 0;
+    bool pull = false, push = false;  // what it may do
+    std::uint32_t open = 0;           // grants that it has not unmapped
+  };
+  // What one peer may hold at a time: a pool mapped once for each of its local pools is plenty, and
+  // each grant costs descriptors.
+  static constexpr std::uint32_t kMaxGrantsOut = 1024;
   struct OpenedRoute {
     std::shared_ptr<path::Route> route;
     std::string path;
@@ -152,9 +166,16 @@ class PeerImpl final : public TransferImpl::Owner, public std::enable_shared_fro
   void arm(const std::shared_ptr<DeadlineTimer>& deadline,
            const std::shared_ptr<TransferImpl>& transfer);
 
+  // Notes that the peer may say what it does with this pool.
+  Granted& know_granted(std::uint32_t number, const PoolImpl& pool, std::uint64_t generation);
+  void grant_begins(std::uint32_t number, const PoolImpl& pool, std::uint64_t generation);
+  // False: none is open.
+  bool grant_ends(std::uint32_t number) noexcept;
+  std::string why_untrue(const wire::Served& message) const;
   void handle(session::Received received);
   void on(const wire::OpenPool& message);
   void on(const wire::PoolOpened& message);
+  void say_grant(const wire::OpenPool& message, const PoolImpl& pool, std::uint64_t generation);
   void on_grant(wire::PoolGrant& message, std::vector<UniqueFd> fds);
   void on_more_fds(const wire::MoreFds& message, std::vector<UniqueFd> fds);
   void on(const wire::Denied& message);
@@ -186,6 +207,7 @@ class PeerImpl final : public TransferImpl::Owner, public std::enable_shared_fro
   // As say(), but long lists wait until the channel has room, and what comes later waits for them.
   void say_in_turn(wire::Message message);
   void say_backlog();
+  void drop_backlog() noexcept;
   void hear_first(std::function<void()> then);
   // A round of ours, for our requests; without one for the peer's.
   void open_streams(unsigned count, std::uint32_t epoch, std::optional<std::uint32_t> round);
@@ -224,8 +246,10 @@ class PeerImpl final : public TransferImpl::Owner, public std::enable_shared_fro
   std::vector<std::weak_ptr<PreparedImpl>> captured_;  // into CUDA graphs
   std::condition_variable idle_;                       // running_ has become empty
   std::uint32_t next_request_ = 1;
-  std::set<std::uint32_t> granted_;  // pools of ours it was ever granted; I/O thread only
-  std::uint32_t grants_out_ = 0;     // to this peer, not yet unmapped; I/O thread only
+  // Pools of ours it was ever granted, by number; I/O thread only.
+  std::map<std::uint32_t, Granted> granted_;
+  std::uint32_t failed_grants_ = 0;  // I/O thread only
+  std::uint32_t grants_out_ = 0;     // of all pools, not yet unmapped; I/O thread only
   // I/O thread only: our session for its streams, and its door for ours.
   std::optional<session::DataSessions::Opened> session_;
   std::optional<wire::DataDoor> door_;
@@ -241,6 +265,7 @@ class PeerImpl final : public TransferImpl::Owner, public std::enable_shared_fro
   std::uint32_t wanted_round_ = 0;          // the last that the peer dials; I/O thread only
   std::atomic<std::uint32_t> greeting_{0};  // streams that have not said what they are for
   std::deque<wire::Message> backlog_;       // I/O thread only
+  std::size_t answers_waiting_ = 0;         // bytes of it; I/O thread only
   std::map<std::uint32_t, PendingGrant> pending_;
   class UcxLink;
   std::shared_ptr<UcxLink> ucx_;

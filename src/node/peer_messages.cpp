@@ -1,61 +1,17 @@
 // What a peer does with each message. Everything here runs on the node's I/O thread.
-#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <asio/post.hpp>
 #include <asio/use_awaitable.hpp>
-#include <cerrno>
-#include <cstring>
 
-#include "base/scope_exit.hpp"
 #include "node/node_impl.hpp"
 #include "node/peer_impl.hpp"
 
 namespace kvferry::detail {
 namespace {
 
-// What one peer may hold at a time: a pool mapped once for each of its local pools is plenty, and
-// each grant costs descriptors.
-constexpr std::uint32_t kMaxGrantsOut = 1024;
-// Descriptors that may wait for a peer that does not read its grants.
-constexpr std::size_t kMaxQueuedFds = 1024;
 constexpr unsigned kMessagesInARow = 64;
-
-memory::PoolOffer describe(const PoolImpl& pool, std::uint32_t number, std::uint64_t generation) {
-  memory::PoolOffer offer;
-  offer.pool = number;
-  offer.generation = generation;
-  offer.parts = pool.parts;
-  offer.block_stride = pool.block_stride;
-  offer.planes = pool.planes;
-  for (const auto& region : pool.regions) offer.regions.push_back(memory::offer(*region));
-  return offer;
-}
-
-std::vector<UniqueFd> duplicate_fds(const PoolImpl& pool) {
-  std::vector<UniqueFd> fds;
-  for (const auto& region : pool.regions) {
-    for (const UniqueFd& fd : region->fds()) {
-      UniqueFd copy(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));
-      if (!copy)
-        throw Error(ErrorCode::resource,
-                    fmt::format("cannot duplicate a descriptor of pool '{}': {}; raise ulimit -n",
-                                pool.options.name, std::strerror(errno)));
-      fds.push_back(std::move(copy));
-    }
-  }
-  return fds;
-}
-
-std::vector<UniqueFd> take_front(std::vector<UniqueFd>& fds, std::size_t count) {
-  std::vector<UniqueFd> front;
-  count = std::min(count, fds.size());
-  std::move(fds.begin(), fds.begin() + static_cast<std::ptrdiff_t>(count),
-            std::back_inserter(front));
-  fds.erase(fds.begin(), fds.begin() + static_cast<std::ptrdiff_t>(count));
-  return front;
-}
 
 template <typename... F>
 struct Overloaded : F... {
@@ -79,6 +35,8 @@ asio::awaitable<void> PeerImpl::serve() {
   } catch (const std::exception&) {
     // Our own close() ends the read; the reason is known already.
   }
+  if (const auto& why = channel->why_given_up(); !why.empty())
+    reason = fmt::format("{} was cut off: {}", name_, why);
   connection_over(reason);
 }
 
@@ -118,59 +76,6 @@ void PeerImpl::handle(session::Received received) {
                                                   wire::name_of(received.message)));
                         }},
              received.message);
-}
-
-void PeerImpl::on(const wire::OpenPool& message) {
-  const auto node = this->node();
-  const auto deny = [&](ErrorCode code, std::string why) {
-    say(wire::Denied{message.request, code, std::move(why)});
-  };
-  const auto [pool, generation] = node->served_pool(message.pool);
-  if (!pool) return deny(ErrorCode::refused, "this pool is not served here, or it was revoked");
-  if (grants_out_ >= kMaxGrantsOut)
-    return deny(ErrorCode::refused,
-                fmt::format("{} grants are open already; unmap some first", grants_out_));
-  if (who_.over_network && !who_.may_see(pool->options.name))
-    return deny(ErrorCode::refused, "this pool is not served here, or it was revoked");
-  if (channel_->queued_fds() > kMaxQueuedFds)
-    throw Error(ErrorCode::refused, "it asks for pools and does not read the grants");
-  if (message.wants_write && !pool->options.writable)
-    return deny(ErrorCode::refused, fmt::format("pool '{}' is not writable", pool->options.name));
-  // Held before it is looked at again: a revoke in between either waits for this grant or denies
-  // it.
-  node->holds().peer_granted(number_, name_, pool.get(), message.wants_write);
-  ScopeExit undo([&] { node->holds().peer_unmapped(number_, pool.get()); });
-  if (!node->served_pool(message.pool).pool)
-    return deny(ErrorCode::refused, "this pool was just revoked");
-  try {
-    if (who_.over_network) {
-      // Its memory stays ours to touch: we serve requests until it says Unmapped.
-      say(wire::PoolOpened{message.request});
-      ++grants_out_;
-      granted_.insert(message.pool);
-      undo.release();
-      return;
-    }
-    std::vector<UniqueFd> fds = duplicate_fds(*pool);
-    wire::PoolGrant grant;
-    grant.request = message.request;
-    grant.shape = pool->shape;
-    grant.blocks = pool->blocks;
-    grant.offer = describe(*pool, message.pool, generation);
-    grant.fds_total = static_cast<std::uint32_t>(fds.size());
-    say(grant, take_front(fds, wire::kMaxFdsPerFrame));
-    while (!fds.empty())
-      say(wire::MoreFds{message.request}, take_front(fds, wire::kMaxFdsPerFrame));
-    node->log(LogLevel::debug,
-              fmt::format("{}: granted pool '{}'{}", name_, pool->options.name,
-                          message.wants_write ? " for reading and writing" : " for reading"));
-    ++grants_out_;
-    granted_.insert(message.pool);
-    undo.release();
-  } catch (const Error& error) {
-    node->log(LogLevel::error, fmt::format("cannot grant pool to {}: {}", name_, error.what()));
-    deny(error.code(), error.what());
-  }
 }
 
 void PeerImpl::on_grant(wire::PoolGrant& message, std::vector<UniqueFd> fds) {
@@ -243,35 +148,6 @@ void PeerImpl::on(const wire::Denied& message) {
   pending_.erase(it);
 }
 
-void PeerImpl::on(const wire::Served& message) {
-  const auto node = this->node();
-  if (granted_.count(message.pool) == 0)
-    throw Error(ErrorCode::refused, fmt::format("it reports a transfer on pool {}, which it was "
-                                                "never granted",
-                                                message.pool));
-  const auto pool = node->served_pool(message.pool).pool;
-  PeerEvent event;
-  event.kind = PeerEvent::Kind::served;
-  event.peer = name_;
-  event.direction = message.direction;
-  event.pool = pool ? pool->options.name : "(revoked)";
-  event.path = message.path;
-  event.blocks = message.blocks;
-  event.bytes = message.bytes;
-  event.seconds = message.seconds;
-  node->tell(event);
-  if (!message.notice) return;
-  Notice notice;
-  notice.peer = name_;
-  notice.pool = event.pool;
-  notice.text = *message.notice;
-  notice.path = message.path;
-  notice.direction = message.direction;
-  notice.blocks = message.blocks;
-  notice.bytes = message.bytes;
-  node->deliver(std::move(notice));
-}
-
 void PeerImpl::on(const wire::Revoke& message) {
   if (std::none_of(theirs_.pools.begin(), theirs_.pools.end(),
                    [&](const wire::PoolInfo& p) { return p.number == message.pool; }))
@@ -281,14 +157,6 @@ void PeerImpl::on(const wire::Revoke& message) {
     revoked_.insert(message.pool);
   }
   drop_routes([&](const RouteKey& key) { return key.remote == message.pool; });
-}
-
-void PeerImpl::on(const wire::Unmapped& message) {
-  const auto node = this->node();
-  if (grants_out_ > 0) --grants_out_;
-  node->log(LogLevel::debug, fmt::format("{}: unmapped pool {}", name_, message.pool));
-  if (const auto pool = node->pool_of(message.pool))
-    node->holds().peer_unmapped(number_, pool.get());
 }
 
 void PeerImpl::connection_over(const std::string& reason) {

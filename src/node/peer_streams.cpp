@@ -28,6 +28,16 @@ constexpr auto kDoorTime = std::chrono::seconds(2);
 // end would be the connection's.
 constexpr std::size_t kQueuedBytes = 4u << 20;
 constexpr auto kPause = std::chrono::milliseconds(1);
+// Answers that wait for a peer beyond that, ten thousands: it asks on and on and does not read.
+// What our own user asked of the peer is bounded by that user.
+constexpr std::size_t kMaxAnswerBytes = 8u << 20;
+
+// What an answer to the peer takes while it waits; 0: it is none.
+std::size_t answer_bytes(const wire::Message& message) {
+  if (const auto* end = std::get_if<wire::MoveEnd>(&message))
+    return sizeof message + end->message.size();
+  return std::holds_alternative<wire::MoveReady>(message) ? sizeof message : 0;
+}
 
 }  // namespace
 
@@ -101,17 +111,28 @@ std::string PeerImpl::why_no_streams(Clock::time_point until) const {
 // ---- messages that wait for each other ----
 
 void PeerImpl::say_in_turn(wire::Message message) {
-  if (!channel_) return;
+  if (!channel_ || !channel_->is_open()) return;
+  answers_waiting_ += answer_bytes(message);
+  if (answers_waiting_ > kMaxAnswerBytes) {
+    drop_backlog();
+    return channel_->give_up("it asks on and on for blocks and does not read the answers");
+  }
   backlog_.push_back(std::move(message));
   if (backlog_.size() == 1) say_backlog();
+}
+
+void PeerImpl::drop_backlog() noexcept {
+  backlog_.clear();
+  answers_waiting_ = 0;
 }
 
 void PeerImpl::say_backlog() {
   while (channel_ && !backlog_.empty() && channel_->queued_bytes() < kQueuedBytes) {
     say(backlog_.front());
+    answers_waiting_ -= answer_bytes(backlog_.front());
     backlog_.pop_front();
   }
-  if (!channel_) return backlog_.clear();
+  if (!channel_) return drop_backlog();
   if (backlog_.empty()) return;
   auto timer = std::make_shared<asio::steady_timer>(channel_->executor(), kPause);
   timer->async_wait([self = shared_from_this(), timer](std::error_code) { self->say_backlog(); });
@@ -263,7 +284,7 @@ void PeerImpl::on(wire::MoveRequest& message) {
     if (const auto alive = weak.lock()) alive->holds().route_closed(pool.get());
   });
   if (!node->served_pool(message.pool).pool) return refuse("this pool was just revoked");
-  granted_.insert(message.pool);
+  know_granted(message.pool, *pool, generation);
   serving_->serve(std::move(message), pool, std::move(hold));
 }
 

@@ -19,7 +19,6 @@ using path::ucx::Engine;
 constexpr auto kAddressTime = std::chrono::seconds(10);
 // Pinning memory takes about 0.2 s for each GiB.
 constexpr auto kKeysTime = std::chrono::seconds(120);
-constexpr std::uint32_t kMaxGrantsOut = 1024;
 
 }  // namespace
 
@@ -54,9 +53,11 @@ class PeerImpl::UcxLink final : public path::ucx::PeerLink {
 
   wire::UcxGrant open(std::uint32_t pool, std::uint64_t generation, bool wants_write,
                       Clock::time_point until) override {
-    auto answer =
-        ask([&](auto request) { return wire::OpenUcx{request, pool, generation, wants_write}; },
-            kKeysTime, until);
+    auto answer = ask(
+        [&](auto request) {
+          return wire::OpenUcx{request, pool, generation, wants_write};
+        },
+        kKeysTime, until);
     return std::move(std::get<wire::UcxGrant>(answer));
   }
 
@@ -64,8 +65,9 @@ class PeerImpl::UcxLink final : public path::ucx::PeerLink {
     const auto peer = peer_.lock();
     const auto node = peer ? peer->node_.lock() : nullptr;
     if (!node) return;
-    asio::dispatch(node->io(),
-                   [peer, pool, generation] { peer->say(wire::Unmapped{pool, generation}); });
+    asio::dispatch(node->io(), [peer, pool, generation] {
+      peer->say(wire::Unmapped{pool, generation});
+    });
   }
 
   // False: nobody waits for it any more.
@@ -236,9 +238,10 @@ void PeerImpl::on(const wire::OpenUcx& message) {
     return deny(ErrorCode::refused, fmt::format("pool '{}' is not writable", pool->options.name));
   // Held before it is looked at again: a revoke in between waits for this grant, or denies it.
   node->holds().peer_granted(number_, name_, pool.get(), message.wants_write);
-  ++grants_out_;
-  const auto undo = [node, self, pool, deny](ErrorCode code, const std::string& why) {
-    --self->grants_out_;
+  grant_begins(message.pool, *pool, generation);
+  const auto undo = [node, self, pool, deny, number = message.pool](ErrorCode code,
+                                                                    const std::string& why) {
+    if (!self->grant_ends(number)) return deny(code, why);
     node->holds().peer_unmapped(self->number_, pool.get());
     deny(code, why);
   };
@@ -269,7 +272,6 @@ void PeerImpl::grant_ucx(const wire::OpenUcx& message,
   grant.block_stride = pool->block_stride;
   grant.planes = pool->planes;
   grant.regions = registration->regions();
-  granted_.insert(message.pool);
   enrolled_[message.pool] = registration;
   say(grant);
   node->log(LogLevel::debug,

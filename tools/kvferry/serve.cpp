@@ -190,6 +190,7 @@ void run_serve(const ServeOptions& options, Context& context) {
     node_options.network = network_of(options.network, true);
     node_options.ucx = options.ucx;
     node_options.credentials = options.credentials.files;
+    node_options.max_notices = 0;  // clients' words for an application, which this is not
     node_options.on_event = [&queue](const PeerEvent& event) { queue.push(event); };
     Node node(node_options);
     node.add(pool);
