@@ -14,7 +14,7 @@ using Json = nlohmann::ordered_json;
 // With fewer rounds an interval of order statistics is less than 95 %.
 constexpr std::size_t kRoundsFor95 = 6;
 
-std::vector<double> column(const std::vector<Sample>& samples, double Sample::*field) {
+std::vector<double> column(const std::vector<Sample>& samples, double Sample::* field) {
   std::vector<double> out;
   for (const Sample& sample : samples) out.push_back(sample.*field);
   return out;

@@ -347,7 +347,7 @@ typedef struct kvferry_node_options {
   // seconds; at least a second.
   int64_t peer_silence_ns;
   uint32_t copy_threads;  // for copies in host memory; 0: as many as help
-  uint32_t max_peers;     // 0: 256
+  uint32_t max_peers;     // 0: 256; of more than 16, one address of another host may have half
 } kvferry_node_options;
 
 // `options` may be NULL. INVALID_ARGUMENT: the name, a credential; RESOURCE: a file that cannot be

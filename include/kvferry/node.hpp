@@ -70,8 +70,8 @@ struct NodeOptions {
   std::chrono::milliseconds peer_silence = std::chrono::seconds(15);
   NetworkOptions network{};
   UcxOptions ucx{};
-  // Notices that wait for next_notice(), of all peers; beyond, they are dropped, which the log says.
-  // 0: nobody reads them, and none is kept.
+  // Notices that wait for next_notice(), of all peers; beyond, they are dropped, which the log
+  // says. 0: nobody reads them, and none is kept.
   std::uint32_t max_notices = 65'536;
 };
 

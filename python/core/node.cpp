@@ -21,13 +21,15 @@ using NodeRef = std::shared_ptr<Node>;
 class PyNode {
  public:
   PyNode(std::uint64_t number, std::string name, unsigned copy_threads, std::uint32_t max_peers,
-         bool log, bool events, Credentials credentials, double peer_silence) {
+         bool log, bool events, Credentials credentials, double peer_silence,
+         std::uint32_t max_notices) {
     NodeOptions options;
     options.credentials = std::move(credentials);
     options.peer_silence = to_duration<std::chrono::milliseconds>(peer_silence, "peer_silence");
     options.name = std::move(name);
     options.copy_threads = copy_threads;
     options.max_peers = max_peers;
+    options.max_notices = max_notices;
     if (log)
       options.log = [number](LogLevel level, std::string_view text) {
         Deliveries::instance().push(Deliveries::Line{number, level, std::string(text)});
@@ -159,7 +161,7 @@ void bind_node(nb::module_& m) {
       });
   nb::class_<PyNode>(m, "Node")
       .def(nb::init<std::uint64_t, std::string, unsigned, std::uint32_t, bool, bool, Credentials,
-                    double>())
+                    double, std::uint32_t>())
       .def("add",
            [](const PyNode& n, nb::handle pool) {
              const NodeRef node = n.get();

@@ -125,6 +125,7 @@ class Node:
         events: bool,
         credentials: Credentials,
         peer_silence: float,
+        max_notices: int,
     ) -> None: ...
     def add(self, pool: Pool) -> None: ...
     def listen(

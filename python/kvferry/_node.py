@@ -54,10 +54,13 @@ class Node:
         on_event: Called with a `PeerEvent` when a peer connects, is refused, has moved blocks, or goes; in a thread
             of kvferry's that serves all nodes, so return quickly. What it raises is logged.
         log: Where log lines go. None: the logger `kvferry`.
-        max_peers: Connections beyond this many are turned away.
+        max_peers: Connected at once; others are turned away. Of more than 16, one address of another host may have
+            half.
         credentials: For peers on other hosts, whether they connect or are connected to.
         peer_silence: Seconds, at least 1: a peer on another host that says nothing for so long, although asked, is
             given up.
+        max_notices: Notices that wait to be read, of all peers; beyond, they are dropped, which the log says. 0:
+            nobody reads them, and none is kept.
 
     Raises:
         InvalidArgument: The name, or credentials that cannot be used.
@@ -76,6 +79,7 @@ class Node:
         max_peers: int = 256,
         credentials: Credentials | None = None,
         peer_silence: float = 15.0,
+        max_notices: int = 65_536,
     ) -> None:
         tell = None if on_event is None else (lambda fields: on_event(PeerEvent._make(fields)))
         self._listener = _background.Listener(log or _background.log, tell)
@@ -88,6 +92,7 @@ class Node:
             on_event is not None,
             (credentials or Credentials())._to_core(),
             peer_silence,
+            max_notices,
         )
         self._events = Events(self._core)
         self._pools: list[Pool] = []

@@ -262,6 +262,20 @@ def test_notices(node):
     asyncio.run(main())
 
 
+def test_notices_that_nobody_reads_are_dropped(node, caplog):
+    with kvferry.Node("reader", max_notices=2) as reader:
+        reader.add(kvferry.Pool.allocate(serving.SHAPE, 8, name="mine"))
+        there = node.connect(reader.listen(port=0))
+        mine = kvferry.Pool.allocate(serving.SHAPE, 8, name="mine")
+        for i in range(4):
+            there.pull([0], [0], mine, notice=f"n{i}").wait()
+        deadline = time.monotonic() + 10
+        while "NodeOptions::max_notices" not in caplog.text and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert "2 wait to be read (NodeOptions::max_notices)" in caplog.text
+        assert [reader.next_notice(timeout=1).text for _ in range(2)] == ["n0", "n1"]
+
+
 def test_notices_wait_for_who_comes_later(serve):
     server = serve(shape=serving.SHAPE)
     with kvferry.Node() as node:

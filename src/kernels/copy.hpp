@@ -81,8 +81,8 @@ struct Control {
   // saw, so that the host knows of an aborted launch whether anything can still be written. Costs a
   // round trip to the host.
   bool handshake = false;
-  // The last CTA writes `done`. The host sees it a microsecond before the kernel's event (2.5 MiB over
-  // NVLink, 2 x H200).
+  // The last CTA writes `done`. The host sees it a microsecond before the kernel's event (2.5 MiB
+  // over NVLink, 2 x H200).
   bool tell_end = false;
 };
 inline constexpr std::size_t kRelayBytes = 2 * sizeof(std::uint32_t);

@@ -106,7 +106,7 @@ void check_memfd(int fd, const Chunk& chunk) {
                             "could be cut short under a reader",
                             seals < 0 ? std::strerror(errno) : "F_SEAL_SHRINK is not set"));
   }
-  struct stat status {};
+  struct stat status{};
   if (::fstat(fd, &status) != 0) {
     throw Error(ErrorCode::refused,
                 fmt::format("fstat of the peer's memory: {}", std::strerror(errno)));

@@ -53,11 +53,9 @@ class PeerImpl::UcxLink final : public path::ucx::PeerLink {
 
   wire::UcxGrant open(std::uint32_t pool, std::uint64_t generation, bool wants_write,
                       Clock::time_point until) override {
-    auto answer = ask(
-        [&](auto request) {
-          return wire::OpenUcx{request, pool, generation, wants_write};
-        },
-        kKeysTime, until);
+    auto answer =
+        ask([&](auto request) { return wire::OpenUcx{request, pool, generation, wants_write}; },
+            kKeysTime, until);
     return std::move(std::get<wire::UcxGrant>(answer));
   }
 
@@ -65,9 +63,8 @@ class PeerImpl::UcxLink final : public path::ucx::PeerLink {
     const auto peer = peer_.lock();
     const auto node = peer ? peer->node_.lock() : nullptr;
     if (!node) return;
-    asio::dispatch(node->io(), [peer, pool, generation] {
-      peer->say(wire::Unmapped{pool, generation});
-    });
+    asio::dispatch(node->io(),
+                   [peer, pool, generation] { peer->say(wire::Unmapped{pool, generation}); });
   }
 
   // False: nobody waits for it any more.

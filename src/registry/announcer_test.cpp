@@ -158,7 +158,9 @@ TEST_F(AnnouncerTest, TheEntryIsThereFromTheFirstMomentAndGoneAfterTheLast) {
 // the request that removes the entry.
 TEST_F(AnnouncerTest, NoEndLeavesTheEntryBehind) {
   for (int i = 0; i < 2000; ++i) {
-    { const Announcer announcer(store(), setup()); }
+    {
+      const Announcer announcer(store(), setup());
+    }
     ASSERT_TRUE(shared_->entries.empty()) << "round " << i;
   }
 }

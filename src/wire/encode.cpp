@@ -265,9 +265,7 @@ flatbuffers::Offset<flatbuffers::Vector<std::uint8_t>> pack_bytes(
   return b.CreateVector(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
 }
 
-Offset<fb::AskUcx> pack_body(Builder& b, const AskUcx& m) {
-  return fb::CreateAskUcx(b, m.request);
-}
+Offset<fb::AskUcx> pack_body(Builder& b, const AskUcx& m) { return fb::CreateAskUcx(b, m.request); }
 Offset<fb::UcxAddress> pack_body(Builder& b, const UcxAddress& m) {
   return fb::CreateUcxAddress(b, m.request, pack_bytes(b, m.address));
 }

@@ -20,7 +20,7 @@ constexpr std::size_t kMaxBytes = 64 << 10;
 
 struct Part {
   const char* name;
-  double CopyCost::*value;
+  double CopyCost::* value;
   double low, high;  // beyond them it is no machine's
 };
 constexpr Part kParts[] = {{"start_us", &CopyCost::start_us, 0, 1e6},
