@@ -250,6 +250,7 @@ class PeerImpl final : public TransferImpl::Owner, public std::enable_shared_fro
   std::map<std::uint32_t, Granted> granted_;
   std::uint32_t failed_grants_ = 0;  // I/O thread only
   std::uint32_t grants_out_ = 0;     // of all pools, not yet unmapped; I/O thread only
+  std::uint32_t ucx_questions_ = 0;  // of the peer, not answered yet
   // I/O thread only: our session for its streams, and its door for ours.
   std::optional<session::DataSessions::Opened> session_;
   std::optional<wire::DataDoor> door_;

@@ -19,6 +19,8 @@ using path::ucx::Engine;
 constexpr auto kAddressTime = std::chrono::seconds(10);
 // Pinning memory takes about 0.2 s for each GiB.
 constexpr auto kKeysTime = std::chrono::seconds(120);
+// Of one peer that wait for UCX to begin. An honest one asks again only after kAddressTime.
+constexpr std::uint32_t kMaxUcxQuestions = 16;
 
 }  // namespace
 
@@ -197,18 +199,23 @@ void PeerImpl::on(wire::UcxGrant& message) {
 void PeerImpl::on(const wire::AskUcx& message) {
   const auto node = this->node();
   const auto self = shared_from_this();
-  const auto deny = [self, request = message.request](ErrorCode code, std::string why) {
-    self->say(wire::Denied{request, code, std::move(why)});
+  const auto answer = [self](const wire::Message& said) {
+    --self->ucx_questions_;
+    self->say(said);
   };
+  const auto deny = [answer, request = message.request](ErrorCode code, std::string why) {
+    answer(wire::Denied{request, code, std::move(why)});
+  };
+  if (++ucx_questions_ > kMaxUcxQuestions)
+    throw Error(ErrorCode::refused, "it asks for the UCX address on and on");
   const auto engine = node->ucx();
   for (const auto& why : {engine->why_not(), why_no_ucx()})
     if (!why.empty()) return deny(ErrorCode::refused, why);
   // UCX takes a while to begin: not on this thread.
-  const bool posted = engine->post([node, self, engine, deny, request = message.request] {
+  const bool posted = engine->post([node, engine, answer, deny, request = message.request] {
     try {
-      asio::post(node->io(), [self, answer = wire::UcxAddress{request, engine->address()}] {
-        self->say(answer);
-      });
+      asio::post(node->io(),
+                 [answer, said = wire::UcxAddress{request, engine->address()}] { answer(said); });
     } catch (const Error& error) {
       asio::post(node->io(), [deny, error] { deny(error.code(), error.what()); });
     }

@@ -5,11 +5,13 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
+#include <cstring>
 #include <numeric>
 #include <random>
 #include <thread>
 
 #include "contract/server_process.hpp"
+#include "hostile/raw_peer.hpp"
 #include "kvferry/kvferry.hpp"
 
 namespace kvferry::contract {
@@ -102,6 +104,27 @@ TEST_F(UcxOverTcp, TransportsBeyondRdmaAreRefusedUnlessNamedHere) {
 TEST_F(UcxOverTcp, AndUnlessNamedByTheOwner) {
   meet("tcp", "");
   EXPECT_THAT(refusal(), HasSubstr("--ucx-transports"));
+}
+
+TEST_F(UcxOverTcp, WhoAsksOnAndOnIsCutOff) {
+  const PoolSpec spec{"host", large_shape(), 8, true};
+  server.emplace(spec, ServerProcess::Reach::unix_socket, "tcp");
+  const auto asks = [&](std::uint32_t questions) {
+    const auto asker = hostile::RawPeer::over_unix(server->address().substr(std::strlen("unix:")));
+    EXPECT_TRUE(asker.is_let_in());
+    std::vector<std::byte> all;
+    for (std::uint32_t i = 1; i <= questions; ++i) {
+      const auto frame = wire::encode(wire::AskUcx{i});
+      all.insert(all.end(), frame.begin(), frame.end());
+    }
+    asker.send(all);
+    std::uint32_t answers = 0;
+    while (answers < questions && asker.hear_of<wire::UcxAddress>()) ++answers;
+    return answers;
+  };
+  // UCX takes a while to begin; the first of all these answers comes after the last question.
+  EXPECT_LT(asks(1000), 1000u);
+  EXPECT_EQ(asks(10), 10u);
 }
 
 // Its endpoints report no failure of a peer: a transfer might never end.
