@@ -30,7 +30,7 @@ kernels::Launch launch_for(const plan::Plan& plan, const cuda::DeviceInfo& info,
 
 }  // namespace
 
-Stage::~Stage() { of_->give_back(use_, std::move(parts_)); }
+Stage::~Stage() { of_->give_back(use_, holder_, std::move(parts_)); }
 
 void Stage::copy(const PackedRows& rows, std::uint64_t offset, std::uint64_t bytes, bool pack,
                  std::uint32_t max_sms, std::function<void(bool)> done) {
@@ -74,18 +74,19 @@ Stages::~Stages() {
   }
 }
 
-std::unique_ptr<Stage> Stages::take(StageUse use, const std::function<void()>& kick) {
+std::unique_ptr<Stage> Stages::take(StageUse use, const void* holder,
+                                    const std::function<void()>& kick) {
   Stage::Parts parts;
   {
     const std::lock_guard lock(mutex_);
-    if (!queue_.take(use, kick)) return nullptr;
+    if (!queue_.take(use, holder, kick)) return nullptr;
     if (!free_.empty()) {
       parts = std::move(free_.back());
       free_.pop_back();
     }
   }
   // From here on its end gives it back, whole or not.
-  auto stage = std::make_unique<Stage>(shared_from_this(), use, std::move(parts));
+  auto stage = std::make_unique<Stage>(shared_from_this(), use, holder, std::move(parts));
   stage->complete();
   return stage;
 }
@@ -98,7 +99,7 @@ void Stage::complete() {
   parts_.slot = of_->lane().take_slot();
 }
 
-void Stages::give_back(StageUse use, Stage::Parts parts) noexcept {
+void Stages::give_back(StageUse use, const void* holder, Stage::Parts parts) noexcept {
   std::vector<StageQueue::Kick> told;
   {
     const std::lock_guard lock(mutex_);
@@ -106,7 +107,7 @@ void Stages::give_back(StageUse use, Stage::Parts parts) noexcept {
       free_.push_back(std::move(parts));
     else if (parts.words != nullptr)
       lane_->give_back(parts.words);
-    told = queue_.give_back(use);
+    told = queue_.give_back(use, holder);
   }
   try {
     for (auto& kick : told) {

@@ -28,8 +28,8 @@ class Stage final : public Staged {
     std::unique_ptr<Slot> slot;
     kernels::Words* words = nullptr;
   };
-  Stage(std::shared_ptr<Stages> of, StageUse use, Parts parts)
-      : of_(std::move(of)), use_(use), parts_(std::move(parts)) {}
+  Stage(std::shared_ptr<Stages> of, StageUse use, const void* holder, Parts parts)
+      : of_(std::move(of)), use_(use), holder_(holder), parts_(std::move(parts)) {}
   ~Stage() override;
   std::byte* data() const noexcept { return parts_.memory.data(); }
   // Makes what it has not been given. Throws: Error{resource}.
@@ -42,6 +42,7 @@ class Stage final : public Staged {
  private:
   const std::shared_ptr<Stages> of_;
   const StageUse use_;
+  const void* const holder_;
   Parts parts_;
 };
 
@@ -53,16 +54,16 @@ class Stages final : public std::enable_shared_from_this<Stages> {
   Stages(const Stages&) = delete;
   Stages& operator=(const Stages&) = delete;
 
-  // Nothing while there is none for this use: then `kick` is called once when one is given back.
-  // Throws: Error{resource}.
-  std::unique_ptr<Stage> take(StageUse use, const std::function<void()>& kick);
+  // Nothing while there is none for this use and holder (StageQueue): then `kick` is called once
+  // when one is given back. Throws: Error{resource}.
+  std::unique_ptr<Stage> take(StageUse use, const void* holder, const std::function<void()>& kick);
   Lane& lane() const noexcept { return *lane_; }
 
  private:
   friend class Stage;
   // Tells those who wait, not here but on a thread of its own: whoever gives back may hold locks
   // that the other one's link wants.
-  void give_back(StageUse use, Stage::Parts parts) noexcept;
+  void give_back(StageUse use, const void* holder, Stage::Parts parts) noexcept;
 
   const std::shared_ptr<Lane> lane_;
   const std::shared_ptr<NetThreads> threads_;

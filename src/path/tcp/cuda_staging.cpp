@@ -63,7 +63,7 @@ class GpuOutgoing final : public Outgoing {
   }
   // False while there is no stage for it.
   bool pack_next() {
-    auto stage = stages_->take(StageUse::outgoing, options_.kick);
+    auto stage = stages_->take(StageUse::outgoing, options_.holder, options_.kick);
     if (!stage) return false;
     auto chunk = std::make_shared<Chunk>();
     const std::uint64_t bytes = std::min<std::uint64_t>(setup().chunk_bytes, setup().bytes - next_);
@@ -110,7 +110,7 @@ class GpuIncoming final : public Incoming {
   bool is_staged() const noexcept override { return true; }
   std::optional<PieceBatch> place_of(std::uint64_t, std::uint32_t bytes,
                                      std::unique_ptr<Staged>& stage) override {
-    auto taken = stages_->take(StageUse::incoming, options_.kick);
+    auto taken = stages_->take(StageUse::incoming, options_.holder, options_.kick);
     if (!taken) return std::nullopt;
     PieceBatch pieces(taken->data(), bytes);
     stage = std::move(taken);

@@ -140,6 +140,7 @@ void DataLink::begin_serving(const Served& served, const std::shared_ptr<Outgoin
 StagingOptions DataLink::staging_options(std::uint32_t max_sms, unsigned streams) {
   StagingOptions options;
   options.pools = setup_.stages;
+  options.holder = this;
   options.max_sms = max_sms;
   options.streams = streams;
   options.kick = [weak = weak_from_this()] {

@@ -2,40 +2,68 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <string>
 
 namespace kvferry::path::tcp {
 namespace {
 
-TEST(StageQueue, WhatGoesOutLeavesHalfOfThemToWhatComesIn) {
-  StageQueue queue(8);
-  for (int i = 0; i < 4; ++i) EXPECT_TRUE(queue.take(StageUse::outgoing, {}));
-  EXPECT_FALSE(queue.take(StageUse::outgoing, {}));
-  for (int i = 0; i < 4; ++i) EXPECT_TRUE(queue.take(StageUse::incoming, {}));
-  EXPECT_FALSE(queue.take(StageUse::incoming, {}));
-  (void)queue.give_back(StageUse::incoming);
-  EXPECT_FALSE(queue.take(StageUse::outgoing, {}));
-  EXPECT_TRUE(queue.take(StageUse::incoming, {}));
-  (void)queue.give_back(StageUse::outgoing);
-  EXPECT_TRUE(queue.take(StageUse::outgoing, {}));
+constexpr auto kOut = StageUse::outgoing, kIn = StageUse::incoming;
+
+class Stages : public ::testing::Test {
+ protected:
+  // How many of them a holder gets, if it takes all it can.
+  unsigned takes_all(StageUse use, int holder) {
+    unsigned taken = 0;
+    while (queue.take(use, &holders[holder], {})) ++taken;
+    return taken;
+  }
+  void gives_back(StageUse use, int holder) { (void)queue.give_back(use, &holders[holder]); }
+
+  std::array<char, 64> holders{};
+  StageQueue queue{128};
+};
+
+TEST_F(Stages, WhatGoesOutLeavesHalfOfThemToWhatComesIn) {
+  unsigned out = 0;
+  for (int holder = 0; holder < 16; ++holder) out += takes_all(kOut, holder);
+  EXPECT_EQ(out, 64u);
+  EXPECT_EQ(takes_all(kIn, 0), 32u);
+  gives_back(kIn, 0);
+  EXPECT_EQ(takes_all(kOut, 20), 0u);
+  gives_back(kOut, 0);
+  EXPECT_EQ(takes_all(kOut, 20), 1u);
 }
 
-TEST(StageQueue, WhatComesInMayHaveAllOfThem) {
-  StageQueue queue(8);
-  for (int i = 0; i < 8; ++i) EXPECT_TRUE(queue.take(StageUse::incoming, {}));
-  EXPECT_FALSE(queue.take(StageUse::outgoing, {}));
+TEST_F(Stages, WhatComesInMayHaveAllOfThem) {
+  unsigned in = 0;
+  for (int holder = 0; holder < 16; ++holder) in += takes_all(kIn, holder);
+  EXPECT_EQ(in, 128u);
+  EXPECT_EQ(takes_all(kOut, 0), 0u);
 }
 
-TEST(StageQueue, EverybodyWhoWaitsIsToldOnceInTheirOrder) {
-  StageQueue queue(2);
+// Peers that stopped with all they could get leave something to the next.
+TEST_F(Stages, OneHolderLeavesAsManyAsItHas) {
+  EXPECT_EQ(takes_all(kOut, 0), 32u);
+  EXPECT_EQ(takes_all(kOut, 1), 16u);
+  EXPECT_EQ(takes_all(kOut, 2), 8u);
+  EXPECT_EQ(takes_all(kIn, 0), 36u);  // of 72 left
+  EXPECT_EQ(takes_all(kIn, 1), 18u);
+  gives_back(kOut, 0);
+  EXPECT_EQ(takes_all(kOut, 0), 0u);  // it has more than its part still
+  EXPECT_EQ(takes_all(kOut, 2), 1u);
+}
+
+TEST_F(Stages, EverybodyWhoWaitsIsToldOnceInTheirOrder) {
+  StageQueue two(2);
   std::string told;
-  ASSERT_TRUE(queue.take(StageUse::incoming, {}));
-  ASSERT_TRUE(queue.take(StageUse::incoming, {}));
-  EXPECT_FALSE(queue.take(StageUse::incoming, [&] { told += 'a'; }));
-  EXPECT_FALSE(queue.take(StageUse::outgoing, [&] { told += 'b'; }));
-  for (const auto& kick : queue.give_back(StageUse::incoming)) kick();
+  ASSERT_TRUE(two.take(kIn, &holders[0], {}));
+  ASSERT_TRUE(two.take(kIn, &holders[1], {}));
+  EXPECT_FALSE(two.take(kIn, &holders[2], [&] { told += 'a'; }));
+  EXPECT_FALSE(two.take(kOut, &holders[0], [&] { told += 'b'; }));
+  for (const auto& kick : two.give_back(kIn, &holders[0])) kick();
   EXPECT_EQ(told, "ab");
-  EXPECT_TRUE(queue.give_back(StageUse::incoming).empty());
+  EXPECT_TRUE(two.give_back(kIn, &holders[1]).empty());
 }
 
 }  // namespace

@@ -22,8 +22,9 @@ inline constexpr unsigned kMostStages = 128;
 // How a GPU's bytes get to a socket and back.
 struct StagingOptions {
   std::shared_ptr<StagePools> pools;
-  std::uint32_t max_sms = 0;  // for the copy kernels; 0: as many as help
-  unsigned streams = 0;       // that take chunks at once; 0: unknown
+  const void* holder = nullptr;  // whose they are; stages are shared out among holders
+  std::uint32_t max_sms = 0;     // for the copy kernels; 0: as many as help
+  unsigned streams = 0;          // that take chunks at once; 0: unknown
   // A stage has become free, or full: streams may go on. From any thread.
   std::function<void()> kick;
 };
