@@ -79,8 +79,9 @@ void PeerImpl::check_allowed(const wire::PoolInfo& remote, Direction direction,
                              const TransferOptions& options) const {
   if (direction == Direction::push && !remote.writable)
     throw Error(ErrorCode::refused,
-                fmt::format("push into pool '{}' of {}: its owner has not made it writable; serve "
-                            "it with --writable (PoolOptions::writable)",
+                fmt::format("push into pool '{}' of {}: it is not writable for us; serve "
+                            "it with --writable (PoolOptions::writable), and where it has --permit "
+                            "(ListenOptions::permissions), let our credential write",
                             remote.name, name_));
   if (!options.notice) return;
   if (options.notice->size() > wire::kMaxTextBytes)

@@ -69,7 +69,10 @@ Caller caller_on(int unix_socket) {
 std::string Caller::describe() const {
   if (!over_network) return fmt::format("pid {}", pid);
   switch (proven.by) {
-    case Proven::By::token: return fmt::format("{}, token '{}'", address, proven.name);
+    case Proven::By::token:
+      // Of a server we know that it has our token, not what it calls it.
+      return proven.name.empty() ? fmt::format("{}, by our token", address)
+                                 : fmt::format("{}, token '{}'", address, proven.name);
     case Proven::By::certificate: return fmt::format("{}, certificate '{}'", address, proven.name);
     default: return address;
   }

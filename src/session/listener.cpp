@@ -56,15 +56,20 @@ void clear_stale_socket(const std::string& path) {
                             std::strerror(errno)));
 }
 
-void check_permissions(const ListenOptions& options, bool has_credential) {
+void check_permissions(const ListenOptions& options, const TlsContext* credentials) {
   for (const Permission& permission : options.permissions) {
-    if (!has_credential)
+    if (credentials == nullptr)
       throw Error(ErrorCode::invalid_argument,
                   "permissions (--permit) need credentials: without --token-file or --tls-cert "
                   "nobody can be told from anybody");
     if (permission.credential.empty())
       throw Error(ErrorCode::invalid_argument,
                   "a permission (--permit) names no credential; * stands for all others");
+    if (!credentials->may_name(permission.credential))
+      throw Error(ErrorCode::invalid_argument,
+                  fmt::format("a permission (--permit) is for '{}', but the token file has no such "
+                              "name; it has {}",
+                              permission.credential, credentials->token_names()));
     if (!permission.read && !permission.write)
       throw Error(ErrorCode::invalid_argument,
                   fmt::format("the permission of '{}' allows neither reading nor writing; leave "
@@ -85,7 +90,7 @@ Listener::Listener(asio::io_context& io, Setup setup)
     throw Error(ErrorCode::invalid_argument,
                 "insecure and credentials contradict each other: leave out --insecure, or the "
                 "token or certificate");
-  check_permissions(options, setup.tls != nullptr);
+  check_permissions(options, setup.tls.get());
   if (options.tcp) listen_tcp(options, setup.tls != nullptr);
   // Absolute: whoever reads the signpost has another working directory.
   listen_unix(std::filesystem::absolute(options.socket_path).string());

@@ -154,13 +154,27 @@ TEST_F(ListenerTest, LongMessagesArriveWhole) {
 }
 
 TEST_F(ListenerTest, WithoutPermissionNobodyComesIn) {
-  const Credentials token = files.token("reader");
-  listen(token, false, {{"writer", true, true, {}}});
-  dial_with(token);
+  const std::string reader = TestCredentials::token_line("reader");
+  Credentials both, one;
+  one.token_file = files.write("one", reader);
+  both.token_file = files.write("both", reader + TestCredentials::token_line("writer"));
+  listen(both, false, {{"writer", true, true, {}}});
+  dial_with(one);
   wait_for([&] { return !logged.empty(); });
   EXPECT_TRUE(callers.empty());
   ASSERT_FALSE(logged.empty());
   EXPECT_THAT(logged[0], HasSubstr("token 'reader' has no permission here"));
+}
+
+TEST_F(ListenerTest, APermissionForATokenThatIsNotThereIsAMistake) {
+  try {
+    listen(files.token("reader"), false, {{"*", true, true, {}}, {"readr", true, true, {}}});
+    ADD_FAILURE();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::invalid_argument);
+    EXPECT_THAT(error.what(),
+                HasSubstr("'readr', but the token file has no such name; it has reader"));
+  }
 }
 
 TEST_F(ListenerTest, EachRefusalSaysWhatToDo) {

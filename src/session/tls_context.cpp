@@ -6,6 +6,8 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
+#include <algorithm>
+
 #include "kvferry/error.hpp"
 #include "session/keys.hpp"
 #include "session/tls_callbacks.hpp"
@@ -159,6 +161,17 @@ std::shared_ptr<const TlsContext> TlsContext::load(const Credentials& credential
     context->load_tokens(credentials.token_file);
   }
   return context;
+}
+
+bool TlsContext::may_name(std::string_view credential) const noexcept {
+  return tokens_.empty() || credential == "*" ||
+         std::ranges::find(tokens_, credential, &NamedKey::name) != tokens_.end();
+}
+
+std::string TlsContext::token_names() const {
+  std::string names;
+  for (const NamedKey& token : tokens_) names += (names.empty() ? "" : ", ") + token.name;
+  return names;
 }
 
 void TlsContext::load_tokens(const std::string& path) {

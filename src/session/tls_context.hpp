@@ -29,6 +29,10 @@ class TlsContext {
 
   wire::Security security() const noexcept { return security_; }
   bool plain_data() const noexcept { return plain_data_; }
+  // Whether somebody of that name can come: one of the tokens, * for all others, or any
+  // certificate.
+  bool may_name(std::string_view credential) const noexcept;
+  std::string token_names() const;  // "reader, loader"
 
   // `find_session` knows the keys of streams for data.
   std::unique_ptr<Tls> accept(int socket, std::string who, FindKey find_session) const;

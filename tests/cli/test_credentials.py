@@ -143,7 +143,10 @@ def test_failures_are_in_the_servers_log(start, keys):
 def test_permissions(start, keys):
     server = serve(start, *token(keys, "a"), "--writable", "--permit", "a=read:kv")
     assert "read-only" in explain(server, *token(keys, "a")).stdout
-    other = serve(start, *token(keys, "a"), "--permit", "b=read")
+    both = keys / "both.tokens"
+    both.write_text((keys / "a.token").read_text() + (keys / "b.token").read_text())
+    both.chmod(0o600)
+    other = serve(start, "--token-file", str(both), "--permit", "b=read")
     assert explain(other, *token(keys, "a")).returncode in (3, 4)
     other.wait_for("token 'a' has no permission here")
 
@@ -156,6 +159,14 @@ def test_who_may_only_write(start, keys):
         assert "the credential may not pull pool 'kv'" in refused.stderr
     assert "--no-verify" in kvferry("push", *where).stderr
     assert kvferry("push", *where, "--no-verify").returncode == 0
+
+
+def test_permissions_for_nobody(start, keys, tmp_path):
+    for permit, why in ("readr=read", "it has a"), ("a=read:kw", "this server has one, 'kv'"):
+        socket = ["--port", "0", "--socket", str(tmp_path / "s")]
+        refused = kvferry("serve", *SMALL, *socket, *token(keys, "a"), "--permit", permit)
+        assert refused.returncode in (2, 4), refused.stderr
+        assert why in refused.stderr
 
 
 def test_beyond_loopback_needs_a_credential(start, keys, tmp_path):

@@ -114,8 +114,8 @@ def test_what_is_left_out_is_said():
     assert "sliding window" in kvferry("plan", "--model", str(CONFIGS / "gpt_oss.json")).stdout
     # Qwen2.5 names a window and says that it is not used.
     assert "sliding window" not in kvferry("plan", "--model", str(CONFIGS / "qwen25.json")).stdout
-    assert "within one machine" in kvferry("plan", "--link", "100gbe").stdout
-    assert "within one machine" not in kvferry("plan", "--link", "nvlink").stdout
+    assert "path tcp also needs cores" in kvferry("plan", "--link", "100gbe").stdout
+    assert "path tcp" not in kvferry("plan", "--link", "nvlink").stdout
 
 
 def test_a_link_of_ones_own():

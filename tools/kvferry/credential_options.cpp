@@ -64,7 +64,9 @@ void add_server_credentials(CLI::App& app, CredentialOptions& o) {
   app.add_option("--permit", o.permits,
                  "what the holder of one token or certificate may do: read, write, or read,write; "
                  "of all pools or those named. Repeat it for each; NAME * is for all others. "
-                 "Whoever none of them names is refused. Without --permit each may do everything")
+                 "Whoever none of them names is refused. Without --permit each may do everything. "
+                 "Processes of the same user on this host need no credential and are not bound by "
+                 "this: the kernel lets them read our memory anyway")
       ->type_name(type)
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)

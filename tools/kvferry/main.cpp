@@ -2,9 +2,12 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstring>
 #include <exception>
+#include <iostream>
 #include <new>
 #include <optional>
 #include <string>
@@ -95,6 +98,8 @@ int run(const CommandLine& line) {
   std::optional<JsonTarget> json;
   report.failure = attempt(line, selected.json, json, context);
   out.progress().clear();
+  if (const auto lost = out.lost(); lost && !report.failure)
+    report.failure = Failure{"resource", kResource, *lost};
   if (report.failure) print_error(selected, *report.failure);
   if (json) json->write(to_json(report));
   return report.failure ? report.failure->exit_code : 0;
@@ -139,7 +144,9 @@ int run_tool(const CommandLine& line) {
   const ToolContext context{out, interrupts, make_log(tool.debug)};
   std::optional<Failure> failure;
   try {
-    return dispatch_tool(line, context);
+    const int code = dispatch_tool(line, context);
+    if (const auto lost = out.lost(); !lost || code != 0) return code;
+    failure = Failure{"resource", kResource, *out.lost()};
   } catch (const Error& error) {
     failure = failure_of(error, "");
   } catch (const std::bad_alloc&) {
@@ -152,11 +159,19 @@ int run_tool(const CommandLine& line) {
   return failure->exit_code;
 }
 
+// What was printed is there, or it is said that it is not.
+int flushed(const char* command) {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return 0;
+  fmt::print(stderr, "kvferry{}: the output could not be written: {}\n", command,
+             std::strerror(errno));
+  return kResource;
+}
+
 // Makes files and says so; there is nothing to interrupt.
 int run_keys(const CommandLine& line) {
   try {
     run_keygen(line.keygen);
-    return std::fflush(stdout) == 0 ? 0 : kResource;
+    return flushed(" keygen");
   } catch (const Error& error) {
     const Failure failure = failure_of(error, "");
     print_error({"keygen", nullptr, nullptr, {}}, failure);
@@ -170,7 +185,9 @@ std::optional<int> parse(CLI::App& app, const std::vector<std::string>& argument
     app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
     return std::nullopt;
   } catch (const CLI::Success& wanted) {  // --help, --version
-    return app.exit(wanted);
+    const int code = app.exit(wanted);
+    std::cout.flush();
+    return code != 0 ? code : flushed("");
   } catch (const CLI::ParseError& error) {
     const UsageError usage = explain_usage(app, error, arguments);
     fmt::print(stderr, "{0}: {1}\nSee {0} --help\n", usage.program, usage.message);
@@ -193,8 +210,8 @@ int guarded_main(int argc, char** argv) {
     default: return run(line);
   }
   const std::string script = completion_script(*app, line.shell);
-  const bool written = std::fwrite(script.data(), 1, script.size(), stdout) == script.size();
-  return written && std::fflush(stdout) == 0 ? 0 : kResource;
+  std::fwrite(script.data(), 1, script.size(), stdout);
+  return flushed(" completion");
 }
 
 }  // namespace

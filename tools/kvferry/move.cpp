@@ -156,7 +156,7 @@ MoveRequest check_request(const MoveOptions& options, Direction direction) {
   request.rounds = options.count;
   request.geometry = resolve_geometry(options.geometry);
   const std::uint32_t blocks = request.geometry.blocks;
-  request.blocks = naming_option("--blocks", [&] { return parse_blocks(options.blocks, blocks); });
+  request.blocks = naming_option("--blocks", [&] { return parse_blocks(options.blocks); });
   request.into = naming_option("--into", [&] { return parse_into(options.into, blocks); });
   const CacheShape& shape = request.geometry.shape;
   request.block_count =

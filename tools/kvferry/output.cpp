@@ -1,5 +1,8 @@
 #include "output.hpp"
 
+#include <cerrno>
+#include <cstring>
+
 namespace kvferry::cli {
 
 Output::Output(std::FILE* text) : text_(text), progress_(Progress::for_terminal()) {}
@@ -14,12 +17,19 @@ void Output::field(std::string_view label, std::string_view text) {
   line("  {:<10}{}", label, indented);
 }
 
+std::optional<std::string> Output::lost() const {
+  if (lost_ == 0) return std::nullopt;
+  return fmt::format("the output could not be written: {}", std::strerror(lost_));
+}
+
 void Output::write(const std::string& text) {
   progress_.clear();
-  // A reader that went away (kvferry pull | head) is its own business: the work goes on.
+  errno = 0;
   std::fwrite(text.data(), 1, text.size(), text_);
   std::fputc('\n', text_);
-  std::fflush(text_);
+  // A reader that went away (kvferry serve | grep -m 1 ready) is its own business: the work goes
+  // on.
+  if (std::fflush(text_) != 0 && errno != EPIPE) lost_ = errno;
 }
 
 }  // namespace kvferry::cli

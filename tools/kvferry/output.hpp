@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -23,12 +24,15 @@ class Output {
   // "label     text", labels in one column.
   void field(std::string_view label, std::string_view text);
   Progress& progress() noexcept { return progress_; }
+  // Why lines are missing from the output (disk full), where some are.
+  std::optional<std::string> lost() const;
 
  private:
   // Flushes: a line is worth nothing in a buffer when somebody waits for it.
   void write(const std::string& text);
 
   std::FILE* text_;
+  int lost_ = 0;  // errno
   Progress progress_;
 };
 

@@ -20,6 +20,8 @@ void print_chosen_path(const std::vector<PairExplanation>& pairs, const std::str
       out.field("path", printable(fmt::format("{}{}: {}", chosen, why, verdict.reason)));
       return;  // best first: what follows is slower
     }
+    // A faster one that would do was not asked for, and needs no reason.
+    if (asked != "auto" && verdict.usable) continue;
     out.field("not", printable(fmt::format("{}: {}", verdict.path, verdict.reason)));
   }
 }

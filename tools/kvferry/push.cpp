@@ -160,8 +160,10 @@ void run_push(const MoveOptions& options, Context& context) {
   const ConnectedClient connected = connect_client(options, plan, context);
   const Client& client = connected.client;
   if (!client.server().remote.writable) {
-    throw Error(ErrorCode::refused,
-                "the server's pool is not writable; start kvferry serve with --writable");
+    throw Error(
+        ErrorCode::refused,
+        "the server's pool is not writable for us: kvferry serve needs --writable, and where it "
+        "has --permit, our credential the right to write");
   }
   const IdLists ids = request_ids(request, client);
   prepare(request, client, context);

@@ -123,6 +123,13 @@ ListenOptions listen_options(const ServeOptions& options) {
   listen.port = options.endpoint.port;
   listen.insecure = options.credentials.insecure;
   listen.permissions = parse_permissions(options.credentials.permits);
+  for (const Permission& permission : listen.permissions)
+    for (const std::string& pool : permission.pools)
+      if (pool != kPoolName)
+        throw Error(
+            ErrorCode::invalid_argument,
+            fmt::format("--permit {}: there is no pool '{}' here; this server has one, '{}'",
+                        printable(permission.credential), printable(pool), kPoolName));
   if (!options.endpoint.socket.empty()) require_safe_directory(options.endpoint.socket);
   listen.socket_path = options.endpoint.socket.empty()
                            ? default_socket_path(read_surroundings(), options.endpoint.port)

@@ -8,9 +8,11 @@
 #include "keygen/new_file.hpp"
 #include "kvferry/error.hpp"
 #include "option_checks.hpp"
+#include "quote.hpp"
 #include "session/certificates.hpp"
 #include "session/keys.hpp"
 #include "session/token_file.hpp"
+#include "wire/text.hpp"
 
 namespace kvferry::cli {
 namespace {
@@ -59,10 +61,13 @@ session::CertificateRequest request_of(const KeygenOptions& o, std::uint32_t day
 }
 
 void make_token(const KeygenOptions& o) {
+  if (!wire::is_name(o.name))
+    throw Error(
+        ErrorCode::invalid_argument,
+        fmt::format("--name {}: a token's name is 1 to 64 of A-Z a-z 0-9 . _ -", quote(o.name)));
   const auto secret = session::draw<wire::Secret>();
   const std::string line =
       fmt::format("{} {}\n", o.name, session::to_base64({secret.begin(), secret.end()}));
-  session::parse_tokens(line, o.name);  // the name is one that the others will take
   const std::string path = in(o.directory, o.name + ".token");
   write_new({{path, line, true}});
   fmt::print("{}: secret; give it to both sides with --token-file\n", path);

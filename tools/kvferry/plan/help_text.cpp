@@ -24,8 +24,8 @@ Links:
   data sheet      nvlink5, nvlink3, pcie4
   InfiniBand      ndr400, hdr200, edr100 (data sheet)
   Ethernet, TCP   400gbe, 200gbe, 100gbe, 50gbe, 25gbe, 10gbe (standard)
-  pcie is between host memory and a GPU, host between two processes' host memory. This
-  kvferry moves blocks within one machine; links between machines are there for planning.
+  pcie is between host memory and a GPU, host between two processes' host memory. Links
+  between machines are predicted from their data sheets; kvferry bench measures.
 
 Tensor parallelism:
   The geometry is the whole model's. TP ranks divide the heads; fewer heads than ranks are

@@ -75,8 +75,8 @@ std::vector<std::string> notes_of(const Report& report, const PlanOptions& optio
   const auto& links = report.inputs.links;
   if (std::ranges::any_of(links, &Link::between_machines)) {
     notes.emplace_back(
-        "This kvferry moves blocks within one machine; links between machines are shown for "
-        "planning.");
+        "Links between machines are predicted from their data sheets: InfiniBand needs path ucx, "
+        "and over Ethernet path tcp also needs cores to fill the link.");
   }
   return notes;
 }
