@@ -143,6 +143,7 @@ void NodeImpl::listen(const ListenOptions& options) {
   // On the I/O thread, so that accepting begins where it goes on.
   std::promise<std::uint16_t> bound;
   asio::post(*io_, [&] {
+    std::exception_ptr failed;
     try {
       if (listener_) throw Error(ErrorCode::invalid_argument, "this node is listening already");
       session::Listener::Setup setup;
@@ -162,10 +163,11 @@ void NodeImpl::listen(const ListenOptions& options) {
             fmt::format("insecure: anyone who reaches {} port {} may read the pools served here, "
                         "write those that are writable, and see and change every byte on the way",
                         options.ip, listener_->port()));
-      bound.set_value(listener_->port());
+      return bound.set_value(listener_->port());
     } catch (...) {
-      bound.set_exception(std::current_exception());
+      failed = std::current_exception();
     }
+    bound.set_exception(std::move(failed));
   });
   port_ = bound.get_future().get();
   std::lock_guard lock(mutex_);
