@@ -325,11 +325,13 @@ void PeerImpl::arm(const std::shared_ptr<DeadlineTimer>& deadline,
 void PeerImpl::close() noexcept {
   Running running{recycler_};
   std::map<RouteKey, OpenedRoute> routes;
+  std::string why;
   {
     std::lock_guard lock(mutex_);
     if (closing_) return;
     closing_ = true;
     if (alive_) end_reason_ = fmt::format("the connection to {} was closed here", name_);
+    why = end_reason_;
     alive_ = false;
     running = running_;
     routes.swap(routes_);
@@ -350,7 +352,7 @@ void PeerImpl::close() noexcept {
   routes.clear();
   const auto node = node_.lock();
   if (!node) return;
-  close_links(end_reason_);
+  close_links(why);
   // Behind the Unmapped messages of the routes, so that the owner hears them first.
   asio::post(node->io(), [node, self = shared_from_this()] {
     node->ended().drain();
