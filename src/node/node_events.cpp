@@ -48,10 +48,8 @@ void NodeImpl::deliver(Notice notice) {
 // Whoever fails to get in again and again, or many at once, must not fill the log.
 void NodeImpl::note_failed_handshake(const session::Caller& caller, const std::string& text) {
   const std::string source = caller.source.empty() ? "this host" : caller.source;
-  const std::uint64_t count = failed_handshakes_.failed(source, Clock::now());
-  if (count == 0) return;
-  log(LogLevel::warning,
-      count == 1 ? text : fmt::format("{} ({} such from {} by now)", text, count, source));
+  const std::string line = failed_handshakes_.line_of(text, source, Clock::now());
+  if (!line.empty()) log(LogLevel::warning, line);
 }
 
 }  // namespace kvferry::detail

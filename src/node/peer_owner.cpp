@@ -17,6 +17,7 @@ namespace {
 
 // Descriptors that may wait for a peer that does not read its grants.
 constexpr std::size_t kMaxQueuedFds = 1024;
+
 memory::PoolOffer describe(const PoolImpl& pool, std::uint32_t number, std::uint64_t generation) {
   memory::PoolOffer offer;
   offer.pool = number;

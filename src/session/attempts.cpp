@@ -1,5 +1,7 @@
 #include "session/attempts.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <bit>
 
@@ -43,6 +45,13 @@ std::uint64_t Attempts::failed(const std::string& source, Clock::time_point now)
   ++from.failures;
   log_.refill(kLogBurst, kLogPerSecond, now);
   return std::has_single_bit(from.failures) && log_.spend() ? from.failures : 0;
+}
+
+std::string Attempts::line_of(const std::string& text, const std::string& source,
+                              Clock::time_point now) {
+  const std::uint64_t count = failed(source, now);
+  if (count == 0) return {};
+  return count == 1 ? text : fmt::format("{} ({} such from {} by now)", text, count, source);
 }
 
 }  // namespace kvferry::session

@@ -23,6 +23,8 @@ class Attempts {
   // Counts one that failed. Returns how many failed from there by now, where that is worth a line
   // in the log: at 1, 2, 4, 8, ..., while the log has not had too many from everywhere; else 0.
   std::uint64_t failed(const std::string& source, Clock::time_point now);
+  // The same, as that line: `text`, and behind the first how many such there were. Empty: none.
+  std::string line_of(const std::string& text, const std::string& source, Clock::time_point now);
 
  private:
   // Spent one by one, and filled up as time passes.

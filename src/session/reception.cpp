@@ -240,12 +240,10 @@ void Reception::admit_data(Guest& guest, const wire::Id& session, std::uint32_t 
 }
 
 void Reception::note_failure(const Guest& guest, const std::string& why) {
-  const std::uint64_t count = attempts_.failed(guest.source, Attempts::Clock::now());
-  if (count == 0) return;
-  setup_.log(
-      LogLevel::warning,
-      fmt::format("a connection from {} was not let in: {}{}", guest.name, why,
-                  count == 1 ? "" : fmt::format(" ({} such from {} by now)", count, guest.source)));
+  const std::string line =
+      attempts_.line_of(fmt::format("a connection from {} was not let in: {}", guest.name, why),
+                        guest.source, Attempts::Clock::now());
+  if (!line.empty()) setup_.log(LogLevel::warning, line);
 }
 
 }  // namespace kvferry::session

@@ -145,8 +145,9 @@ int run_tool(const CommandLine& line) {
   std::optional<Failure> failure;
   try {
     const int code = dispatch_tool(line, context);
-    if (const auto lost = out.lost(); !lost || code != 0) return code;
-    failure = Failure{"resource", kResource, *out.lost()};
+    const auto lost = out.lost();
+    if (!lost || code != 0) return code;
+    failure = Failure{"resource", kResource, *lost};
   } catch (const Error& error) {
     failure = failure_of(error, "");
   } catch (const std::bad_alloc&) {

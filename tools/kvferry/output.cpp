@@ -24,12 +24,14 @@ std::optional<std::string> Output::lost() const {
 
 void Output::write(const std::string& text) {
   progress_.clear();
+  std::clearerr(text_);
   errno = 0;
   std::fwrite(text.data(), 1, text.size(), text_);
   std::fputc('\n', text_);
   // A reader that went away (kvferry serve | grep -m 1 ready) is its own business: the work goes
   // on.
-  if (std::fflush(text_) != 0 && errno != EPIPE) lost_ = errno;
+  const bool failed = std::fflush(text_) != 0 || std::ferror(text_) != 0;
+  if (failed && errno != EPIPE) lost_ = errno;
 }
 
 }  // namespace kvferry::cli
