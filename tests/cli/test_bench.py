@@ -144,6 +144,9 @@ def test_tcp_beside_plain_sockets_and_a_cipher():
     for figure in (plain, inside, small):
         assert figure["path"] == "tcp" and figure["verified"] is True
         assert figure["of_reference"]["median"] > 0
+    alone = figures["tcp/loopback/host-host/pull/contiguous/auto/65536x64x40/openssl/1streams/tls"]
+    assert alone["method"].startswith("OpenSSL 3") and alone["reference"]["name"].startswith("AES-256-GCM")
+    assert alone["gb_per_s"] > 0 and alone["verified"] is False
     # Beside them, or with the way to have it.
     others = [figure for figure in figures.values() if figure["path"] == "iperf3"]
     assert bool(others) != ("iperf3" in skipped)

@@ -45,6 +45,13 @@ void FigureBuilder::verified(const TransferReport& report) {
   if (report.path != figure_.work.path) note(fmt::format("moved over {}", report.path));
 }
 
+void FigureBuilder::against(std::vector<ReferenceWay> ways, std::vector<Measure>& measures) {
+  for (ReferenceWay& way : ways) {
+    add_way(std::move(way.name));
+    measures.push_back(std::move(way.copy));
+  }
+}
+
 void FigureBuilder::note(const std::string& text) {
   figure_.note += figure_.note.empty() ? text : "; " + text;
 }

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/reference.hpp"
 #include "bench/result.hpp"
 #include "bench/sampler.hpp"
 #include "bench/topology.hpp"
@@ -19,6 +20,8 @@ class FigureBuilder {
   void by_others(std::string method) { figure_.method = std::move(method); }
   // One way to do the reference's copy; in the order of the samples after ours.
   void add_way(std::string name) { ways_.push_back(std::move(name)); }
+  // All ways of a reference, and their copies behind the measurements there are.
+  void against(std::vector<ReferenceWay> ways, std::vector<Measure>& measures);
   // One more sentence.
   void note(const std::string& text);
   // samples.of[0] is ours. Throws: Error{cancelled} when there is not one repetition.

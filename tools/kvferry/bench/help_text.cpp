@@ -29,8 +29,8 @@ Groups:
               by 1, 2 and 8 streams, plain, with checksums, inside TLS; one block in 40
               layers. The reference is one contiguous buffer copied by plain sockets over
               as many connections with the same congestion control; inside TLS, what one
-              core encrypts (AES-256-GCM, as openssl speed measures it). iperf3 is
-              measured beside them where it is installed
+              core encrypts (AES-256-GCM, as openssl speed measures it). Beside them: what
+              OpenSSL alone reaches inside TLS, and iperf3, where it is installed
   ucx         path ucx, by RDMA or what --ucx-transports names, beside one contiguous get
               of UCX's own
 

@@ -98,10 +98,7 @@ Figure measure_iperf3(Iperf3& iperf3, const Iperf3Spec& spec, const Pace& pace,
   const std::string congestion = PlainSockets(1, spec.congestion).congestion();
   std::vector<Measure> measures{
       [&] { return iperf3.copy(work.bytes(), work.streams, congestion); }};
-  for (ReferenceWay& way : spec.sockets.ways(work.bytes())) {
-    figure.add_way(way.name);
-    measures.push_back(std::move(way.copy));
-  }
+  figure.against(spec.sockets.ways(work.bytes()), measures);
   return figure.finish(sample(pace, measures, stop));
 }
 

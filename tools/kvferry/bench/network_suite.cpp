@@ -20,6 +20,7 @@ class NetworkBuilder {
     find_streams();
     find_pairs();
     for (const DevicePair& pair : pairs_) add_tcp(pair);
+    add_openssl();
     add_iperf3();
     add_ucx();
   }
@@ -109,6 +110,16 @@ class NetworkBuilder {
       if (!quick_) add(plain, pull, "contiguous");
       if (!quick_) add(tcp_work(pair, kMoved, streams, "checksum"), pull);
       if (streams == 1) add(tcp_work(pair, 1, 1, "plain"), pull);
+    }
+  }
+
+  // Beside what we do inside TLS: how much of it the library leaves.
+  void add_openssl() {
+    for (const std::uint32_t streams : streams_) {
+      if (quick_ && streams > 1) break;
+      Work w = tcp_work(pairs_.front(), kMoved, streams, "tls");
+      w.path = "openssl";
+      add(std::move(w), true, "contiguous");
     }
   }
 

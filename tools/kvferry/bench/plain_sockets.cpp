@@ -43,11 +43,16 @@ std::pair<UniqueFd, UniqueFd> connected_pair() {
 
 }  // namespace
 
-PlainSockets::PlainSockets(unsigned streams, const std::string& congestion) {
+PlainSockets::PlainSockets(unsigned streams, const std::string& congestion, Inside inside) {
   for (unsigned i = 0; i < streams; ++i) {
-    streams_.push_back(connected_pair());
-    congestion_ = path::tcp::tune_socket(streams_.back().first.get(), congestion);
-    path::tcp::tune_socket(streams_.back().second.get(), congestion);
+    auto [near, far] = connected_pair();
+    congestion_ = path::tcp::tune_socket(near.get(), congestion);
+    path::tcp::tune_socket(far.get(), congestion);
+    auto& stream = streams_.emplace_back(End{std::move(near), {}}, End{std::move(far), {}});
+    if (inside == Inside::nothing) continue;
+    auto tls = BareTls::over(stream.first.socket.get(), stream.second.socket.get());
+    stream.first.tls = std::move(tls.first);
+    stream.second.tls = std::move(tls.second);
   }
   for (unsigned i = 0; i < streams; ++i) {
     threads_.emplace_back([this, i] { send_when_asked(i); });
@@ -59,9 +64,17 @@ PlainSockets::PlainSockets(unsigned streams, const std::string& congestion) {
 
 PlainSockets::~PlainSockets() {
   for (auto& thread : threads_) thread.request_stop();
-  for (const auto& [near, far] : streams_) ::shutdown(near.get(), SHUT_RDWR);
+  for (const auto& [near, far] : streams_) ::shutdown(near.socket.get(), SHUT_RDWR);
   ++round_;
   round_.notify_all();
+}
+
+bool PlainSockets::End::send_all(const std::vector<iovec>& pieces) noexcept {
+  return tls ? tls->send_all(pieces) : bench::send_all(socket.get(), pieces);
+}
+
+bool PlainSockets::End::receive_all(const std::vector<iovec>& pieces) noexcept {
+  return tls ? tls->receive_all(pieces) : bench::receive_all(socket.get(), pieces);
 }
 
 std::vector<iovec> PlainSockets::part(std::vector<std::byte>& bytes, std::size_t stream) const {
@@ -77,17 +90,17 @@ void PlainSockets::grow(std::uint64_t bytes) {
 }
 
 void PlainSockets::send_when_asked(std::size_t stream) noexcept {
-  const int fd = streams_[stream].second.get();
+  End& end = streams_[stream].second;
   char asking = 0;
-  while (receive_all(fd, {{&asking, 1}})) {
-    if (!send_all(fd, part(from_, stream))) return;
+  while (end.receive_all({{&asking, 1}})) {
+    if (!end.send_all(part(from_, stream))) return;
   }
 }
 
 bool PlainSockets::receive(std::size_t stream) noexcept {
-  const int fd = streams_[stream].first.get();
+  End& end = streams_[stream].first;
   char asking = 1;
-  return send_all(fd, {{&asking, 1}}) && receive_all(fd, part(to_, stream));
+  return end.send_all({{&asking, 1}}) && end.receive_all(part(to_, stream));
 }
 
 void PlainSockets::receive_each_round(std::size_t stream, const std::stop_token& stop) noexcept {
@@ -112,7 +125,7 @@ double PlainSockets::copy(std::uint64_t bytes) {
     received_.wait(done);
   }
   const auto end = std::chrono::steady_clock::now();
-  if (broken_) throw Error(ErrorCode::resource, "a plain connection of loopback has broken");
+  if (broken_) throw Error(ErrorCode::resource, "a connection of loopback has broken");
   return std::chrono::duration<double>(end - start).count();
 }
 

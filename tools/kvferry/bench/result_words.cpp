@@ -35,6 +35,8 @@ std::string what(const Work& work) {
   const bool brief = many || work.group == Group::tcp;
   if (work.path == "iperf3")
     text = "iperf3";
+  else if (work.path == "openssl")
+    text = "OpenSSL alone";
   else if (!brief || work.order != "scattered")
     text += " " + work.order;
   if (work.copy != "auto") text += " " + work.copy;

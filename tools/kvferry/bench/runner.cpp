@@ -8,6 +8,7 @@
 #include "bench/bare_launch.hpp"
 #include "bench/crowd.hpp"
 #include "bench/figure.hpp"
+#include "bench/plain_sockets.hpp"
 #include "bench/suite.hpp"
 #include "kvferry/error.hpp"
 
@@ -48,7 +49,7 @@ Direction direction_of(const Work& work) {
 
 // Of the shared ones: groups of clients have servers of their own.
 bool needs_server(const Work& work) noexcept {
-  return work.group != Group::clients && work.path != "iperf3";
+  return work.group != Group::clients && work.path != "iperf3" && work.path != "openssl";
 }
 
 // What ends the benchmark, and what only costs it a figure.
@@ -166,6 +167,7 @@ bool Runner::run_one(const Work& work, Result& result) {
   try {
     result.figures.push_back(work.group == Group::clients ? measure_clients(work)
                              : work.path == "iperf3"      ? measure_iperf3(work)
+                             : work.path == "openssl"     ? measure_openssl(work)
                                                           : measure(work));
     return true;
   } catch (const Error& error) {
@@ -251,10 +253,7 @@ Figure Runner::measure(const Work& work) {
       session.post(move).wait();
       return seconds_since(start);
     });
-    for (ReferenceWay& way : references_.for_work(work).ways(work.bytes())) {
-      figure.add_way(way.name);
-      measures.push_back(std::move(way.copy));
-    }
+    figure.against(references_.for_work(work).ways(work.bytes()), measures);
   }
   Pace pace = pace_for(work, settings_);
   if (work.link == "host" && work.group != Group::posting && work.bytes() >= kColdBytes) {
@@ -272,6 +271,16 @@ Figure Runner::measure_iperf3(const Work& work) {
   Reference& sockets = references_.for_work(work);
   return bench::measure_iperf3(references_.iperf3(), {work, sockets, settings_.congestion}, pace,
                                [this] { return stop(); });
+}
+
+Figure Runner::measure_openssl(const Work& work) {
+  PlainSockets sockets(work.streams, settings_.congestion, PlainSockets::Inside::tls);
+  FigureBuilder figure(work);
+  figure.by_others(BareTls::version());
+  figure.note("SSL_write and SSL_read alone, from one contiguous buffer into another");
+  std::vector<Measure> measures{[&] { return sockets.copy(work.bytes()); }};
+  figure.against(references_.for_work(work).ways(work.bytes()), measures);
+  return figure.finish(sample(pace_for(work, settings_), measures, [this] { return stop(); }));
 }
 
 Figure Runner::measure_clients(const Work& work) {

@@ -54,6 +54,7 @@ class Runner {
   Figure measure(const Work& work);
   Figure measure_clients(const Work& work);
   Figure measure_iperf3(const Work& work);
+  Figure measure_openssl(const Work& work);
   ClientTuning tuning_for(const Work& work) const;
   Session& session_for(const Work& work);
   bool stop() const;

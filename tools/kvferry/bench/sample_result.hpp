@@ -238,6 +238,9 @@ class SampleResult {
     Work others = over_tcp(1, "plain");
     others.path = "iperf3";
     add(others, "iperf 3.12", kLoopback, kLoopback.limit, 31).verified = false;
+    others.path = "openssl";
+    others.wire = "tls";
+    add(others, "OpenSSL 3.0.19", kLoopback, 1.2, 31).verified = false;
   }
 
   static Work over_tcp(std::uint32_t streams, const char* wire) {

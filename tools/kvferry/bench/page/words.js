@@ -67,6 +67,7 @@ function what_text(figure) {
   const words = [figure.direction === "both" ? "both ways" : figure.direction];
   const many = figure.group === "clients", brief = many || figure.group === "tcp";
   if (figure.path === "iperf3") words.splice(0, 1, "iperf3");
+  else if (figure.path === "openssl") words.splice(0, 1, "OpenSSL alone");
   else if (!brief || figure.order !== "scattered") words.push(figure.order);
   if (figure.copy !== "auto") words.push(figure.copy);
   if (figure.layout !== "joint") words.push(figure.layout);
