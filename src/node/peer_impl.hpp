@@ -234,7 +234,7 @@ class PeerImpl final : public TransferImpl::Owner, public std::enable_shared_fro
   bool alive_ = true;
   bool closing_ = false;
   std::string end_reason_;
-  bool has_door_ = false, listens_here_ = false;
+  bool has_door_ = false, refused_door_ = false, listens_here_ = false;
   mutable std::condition_variable door_known_;
   bool said_goodbye_ = false;
   std::set<std::uint32_t> revoked_;  // remote pools
@@ -254,7 +254,7 @@ class PeerImpl final : public TransferImpl::Owner, public std::enable_shared_fro
   // I/O thread only: our session for its streams, and its door for ours.
   std::optional<session::DataSessions::Opened> session_;
   std::optional<wire::DataDoor> door_;
-  std::string why_no_door_ = "the peer does not listen on TCP";
+  std::string why_no_door_ = "the peer does not listen on TCP";  // written under mutex_, too
   std::string quiet_reason_;  // why it was given up, where we did that
   class StreamControl;
   struct Opening;

@@ -26,11 +26,19 @@ void PeerImpl::on(const wire::DataDoor& message) {
   if (door_) throw Error(ErrorCode::refused, "it tells its door for data a second time");
   // Where control is encrypted and data would not be, both sides must have said so.
   if (who_.encrypted && !message.encrypted && !node()->takes_plain_data()) {
+    std::lock_guard lock(mutex_);
+    refused_door_ = true;
     why_no_door_ =
         "the peer moves blocks unencrypted (--plain-data), which this side did not agree to; give "
         "--plain-data on both sides, or on neither";
+    door_known_.notify_all();
     return;
   }
+  if (who_.encrypted && message.encrypted && node()->takes_plain_data())
+    node()->log(LogLevel::warning,
+                fmt::format("{}: blocks travel encrypted although --plain-data was given here, "
+                            "because it was not given there",
+                            name_));
   door_ = message;
   std::lock_guard lock(mutex_);
   has_door_ = true;

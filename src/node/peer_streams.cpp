@@ -99,11 +99,12 @@ void PeerImpl::close_links(const std::string& why) noexcept {
 
 std::string PeerImpl::why_no_streams(Clock::time_point until) const {
   std::unique_lock lock(mutex_);
-  const auto known = [this] { return has_door_ || listens_here_ || !alive_; };
+  const auto known = [this] { return has_door_ || refused_door_ || listens_here_ || !alive_; };
   if (who_.over_network)
     door_known_.wait_until(lock, std::min(until, Clock::now() + kDoorTime), known);
   if (!alive_) return end_reason_;
   if (has_door_ || listens_here_) return {};
+  if (refused_door_) return why_no_door_;
   return "neither process listens on TCP, so no data stream can be opened; serve the pool with a "
          "port (kvferry serve --port, ListenOptions::tcp)";
 }

@@ -48,6 +48,24 @@ def explain(server, *args):
     return kvferry("explain", "--port", server.port, *SMALL, *args)
 
 
+def test_plain_data_that_the_other_side_does_not_give_is_said(start, keys):
+    def pull(server, *args):
+        return kvferry("pull", "--port", server.port, *SMALL, "--input-tokens", "16", *token(keys, "a"), *args)
+
+    said = "blocks travel encrypted although --plain-data was given here"
+    server = serve(start, *token(keys, "a"))
+    result = pull(server, "--plain-data")
+    assert result.returncode == 0, result.stderr
+    assert said in result.stderr and " tls stream" in result.stdout
+    assert said not in pull(server).stderr
+    both = serve(start, *token(keys, "a"), "--plain-data")
+    result = pull(both, "--plain-data")
+    assert result.returncode == 0, result.stderr
+    assert said not in result.stderr and " tcp stream" in result.stdout
+    result = pull(both)
+    assert result.returncode != 0 and "give --plain-data on both sides, or on neither" in result.stderr
+
+
 def test_secrets_are_closed_to_others_and_nothing_is_overwritten(keys):
     modes = {file.name: file.stat().st_mode & 0o777 for file in keys.iterdir()}
     assert {name for name, mode in modes.items() if mode & 0o077} <= {"ca.pem", "server.pem", "client.pem"}

@@ -11,6 +11,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "geometry_table.hpp"
 #include "kvferry/error.hpp"
 #include "option_error.hpp"
 #include "quote.hpp"
@@ -87,7 +88,11 @@ Geometry resolve_shape(const GeometryOptions& options) {
     shape.dtype = parse_dtype(*options.dtype);
     geometry.dtype_from = "option";
   }
-  shape.validate();
+  try {
+    shape.validate();
+  } catch (const Error& error) {
+    throw Error(error.code(), with_option_names(error.what()), error.where());
+  }
   return geometry;
 }
 

@@ -36,7 +36,10 @@ bool has_geometry_table(const std::string& message) {
 
 std::string with_option_names(const std::string& message) {
   const std::size_t start = message.find(kHead);
-  if (start == std::string::npos) return message;
+  if (start == std::string::npos) {
+    const std::size_t space = std::min(message.find(' '), message.size());
+    return with_option(message.substr(0, space)) + message.substr(space);
+  }
   std::vector<Row> rows;
   std::size_t first_width = 0, second_width = 0;
   std::istringstream lines(message.substr(start + 1));

@@ -17,6 +17,12 @@ TEST(GeometryTable, names_the_option_where_it_is_called_differently) {
             "kv.head_dim (--dims)  1     2");
 }
 
+TEST(GeometryTable, names_the_option_of_a_field_that_is_complained_of) {
+  EXPECT_EQ(with_option_names("kv_heads is 0; it must be"), "kv_heads (--heads) is 0; it must be");
+  EXPECT_EQ(with_option_names("layers is 0"), "layers is 0");
+  EXPECT_EQ(with_option_names(""), "");
+}
+
 TEST(GeometryTable, leaves_other_text_alone) {
   EXPECT_EQ(with_option_names("no such pool"), "no such pool");
   EXPECT_EQ(with_option_names("no\nfield of words that is no table"),

@@ -86,14 +86,22 @@ std::string congestion_of(int fd) {
                           std::strerror(errno), congestion_controls()));
 }
 
-bool is_loopback(int fd) {
-  sockaddr_storage peer{};
-  socklen_t bytes = sizeof peer;
-  if (::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &bytes) != 0) return false;
-  if (peer.ss_family == AF_INET)
-    return (ntohl(reinterpret_cast<const sockaddr_in&>(peer).sin_addr.s_addr) >> 24) == 127;
-  return peer.ss_family == AF_INET6 &&
-         IN6_IS_ADDR_LOOPBACK(&reinterpret_cast<const sockaddr_in6&>(peer).sin6_addr);
+// Whether both ends are on this host, by a loopback address or by one of the host's own.
+bool stays_here(int fd) {
+  sockaddr_storage ours{}, theirs{};
+  socklen_t our_bytes = sizeof ours, their_bytes = sizeof theirs;
+  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&ours), &our_bytes) != 0 ||
+      ::getpeername(fd, reinterpret_cast<sockaddr*>(&theirs), &their_bytes) != 0)
+    return false;
+  if (theirs.ss_family == AF_INET) {
+    const auto us = ntohl(reinterpret_cast<const sockaddr_in&>(ours).sin_addr.s_addr);
+    const auto them = ntohl(reinterpret_cast<const sockaddr_in&>(theirs).sin_addr.s_addr);
+    return us == them || (them >> 24) == 127;
+  }
+  const in6_addr& us = reinterpret_cast<const sockaddr_in6&>(ours).sin6_addr;
+  const in6_addr& them = reinterpret_cast<const sockaddr_in6&>(theirs).sin6_addr;
+  return theirs.ss_family == AF_INET6 &&
+         (IN6_IS_ADDR_LOOPBACK(&them) || IN6_ARE_ADDR_EQUAL(&us, &them));
 }
 
 }  // namespace
@@ -126,7 +134,7 @@ std::string tune_socket(int fd, const std::string& congestion) {
   set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, 20'000);
   if (!congestion.empty()) {
     if (!set_congestion(fd, congestion)) refuse_congestion(congestion);
-  } else if (is_loopback(fd) && congestion_of(fd) == "bbr") {
+  } else if (stays_here(fd) && congestion_of(fd) == "bbr") {
     // There is no path to model: bbr paces loopback at a third of what others reach.
     (void)(set_congestion(fd, "cubic") || set_congestion(fd, "reno"));
   }
