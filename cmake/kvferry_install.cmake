@@ -23,6 +23,9 @@ file(GLOB docs "${PROJECT_SOURCE_DIR}/*.md" "${PROJECT_SOURCE_DIR}/LICENSE")
 file(GLOB more_docs "${PROJECT_SOURCE_DIR}/docs/*.md")
 install(FILES ${docs} DESTINATION "${CMAKE_INSTALL_DOCDIR}")
 install(FILES ${more_docs} DESTINATION "${CMAKE_INSTALL_DOCDIR}/docs")
+# What the pages point to.
+install(DIRECTORY docs/results DESTINATION "${CMAKE_INSTALL_DOCDIR}/docs" FILES_MATCHING PATTERN "*.json")
+install(DIRECTORY examples DESTINATION "${CMAKE_INSTALL_DOCDIR}" PATTERN "__pycache__" EXCLUDE PATTERN ".*" EXCLUDE)
 
 # The manifest names files but not the prefix, which the uninstall must not climb above.
 install(CODE "file(WRITE \"${PROJECT_BINARY_DIR}/install_prefix.txt\" \"\${CMAKE_INSTALL_PREFIX}\")")

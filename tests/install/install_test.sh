@@ -32,6 +32,13 @@ done
 lib=$(find "$prefix" -name libkvferry.so)
 [ -n "$lib" ] || fail "not installed: libkvferry.so"
 
+# Its pages point to what was installed, too; the headers lie elsewhere.
+for page in "$prefix"/share/doc/kvferry/*.md "$prefix"/share/doc/kvferry/docs/*.md; do
+  for link in $(grep -oP '\]\(\K[^)#: ]+(?=[)#])' "$page" | grep -v '^include/' | sort -u); do
+    [ -e "$(dirname "$page")/$link" ] || fail "${page##*/} points to $link, which is not installed"
+  done
+done
+
 # It shows its own names only, finds the driver at run time, and carries no path of this build.
 strange=$(nm -DC --defined-only "$lib" | cut -d' ' -f3- | grep -vE '^(((typeinfo|typeinfo name|vtable) for )?kvferry::|kvferry_[a-z_]+$)' || true)
 [ -z "$strange" ] || fail "libkvferry.so shows foreign symbols: $strange"
