@@ -203,6 +203,10 @@ void run_serve(const ServeOptions& options, Context& context) {
     node.add(pool);
     node.listen(listen);
     if (!device.why.empty()) context.out.line("device: {}", device.why);
+    if (!options.credentials.files.empty())
+      context.out.line(
+          "access: by credential over the network; processes of this user on this host, which meet "
+          "on the Unix socket, need none");
     // Before the line that says so: whoever waits for it may go by the name.
     const auto announcement = announce(options, node, context);
     const std::string tcp = server_address({.ip = listen.ip, .port = node.port(), .socket = {}});
