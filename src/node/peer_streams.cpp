@@ -211,17 +211,22 @@ asio::awaitable<void> PeerImpl::dial_streams(unsigned count, std::uint32_t epoch
     for (unsigned i = 0; i < count && channel_; ++i) {
       auto data = co_await node->data_dialler().open(*door_, reached, next_stream_++, until);
       ++opening->left;
-      path::tcp::greet(node->net_threads()->place(), path::tcp::wire_over(std::move(data)),
-                       greeting, kStreamTime,
-                       {[link, opening](auto place, auto wire, const Greeting& same) {
-                          if (const auto alive = link.lock())
-                            alive->adopt(std::move(place), std::move(wire), same, false);
-                          opening->one_less();
-                        },
-                        [opening](const std::string& why) {
-                          opening->failed(ErrorCode::unreachable, why);
-                          opening->one_less();
-                        }});
+      try {
+        path::tcp::greet(node->net_threads()->place(), path::tcp::wire_over(std::move(data)),
+                         greeting, kStreamTime,
+                         {[link, opening](auto place, auto wire, const Greeting& same) {
+                            if (const auto alive = link.lock())
+                              alive->adopt(std::move(place), std::move(wire), same, false);
+                            opening->one_less();
+                          },
+                          [opening](const std::string& why) {
+                            opening->failed(ErrorCode::unreachable, why);
+                            opening->one_less();
+                          }});
+      } catch (...) {
+        opening->one_less();  // nobody else will say so
+        throw;
+      }
     }
   } catch (const Error& error) {
     opening->failed(error.code(), error.what());

@@ -44,9 +44,13 @@ std::optional<std::uint64_t> DataSessions::admit(const wire::Id& session, std::u
   const auto found = sessions_.find(session);
   if (found == sessions_.end()) return std::nullopt;
   Session& s = found->second;
-  if (stream >= kMaxStreams || stream < s.lowest_unused || stream - s.lowest_unused >= kWindow ||
-      !s.used_above.insert(stream).second)
-    return std::nullopt;
+  if (stream >= kMaxStreams || stream < s.lowest_unused) return std::nullopt;
+  // Numbers of streams that never came to be are not waited for for ever.
+  if (stream - s.lowest_unused >= kWindow) {
+    s.lowest_unused = stream - kWindow + 1;
+    s.used_above.erase(s.used_above.begin(), s.used_above.lower_bound(s.lowest_unused));
+  }
+  if (!s.used_above.insert(stream).second) return std::nullopt;
   while (s.used_above.erase(s.lowest_unused) == 1) ++s.lowest_unused;
   return s.peer;
 }

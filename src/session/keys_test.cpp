@@ -66,9 +66,15 @@ TEST(DataSessions, AJoinProvesItsSessionOnce) {
   EXPECT_EQ(sessions.admit(opened.session, 0), std::nullopt);
   EXPECT_EQ(sessions.admit(opened.session, 5), std::nullopt);
   EXPECT_EQ(sessions.admit(opened.session, 6), 42u);
-  EXPECT_EQ(sessions.admit(opened.session, 1'000'000), std::nullopt);  // bounds what we remember
-  sessions.close(opened.session);
+  // Streams that were never there are not waited for, and what is remembered stays bounded.
+  for (std::uint32_t i = 8; i < 20'000; ++i) EXPECT_EQ(sessions.admit(opened.session, i), 42u);
   EXPECT_EQ(sessions.admit(opened.session, 7), std::nullopt);
+  EXPECT_EQ(sessions.admit(opened.session, 1'000'000), 42u);
+  EXPECT_EQ(sessions.admit(opened.session, 20'000), std::nullopt);
+  EXPECT_EQ(sessions.admit(opened.session, 999'999), 42u);
+  EXPECT_EQ(sessions.admit(opened.session, 999'999), std::nullopt);
+  sessions.close(opened.session);
+  EXPECT_EQ(sessions.admit(opened.session, 1'000'001), std::nullopt);
   EXPECT_FALSE(sessions.proves(join(7)));
 }
 

@@ -100,7 +100,7 @@ void Stage::complete() {
 }
 
 void Stages::give_back(StageUse use, const void* holder, Stage::Parts parts) noexcept {
-  std::vector<StageQueue::Kick> told;
+  std::vector<StageQueue::Waiting> told;
   {
     const std::lock_guard lock(mutex_);
     if (parts.slot)
@@ -110,7 +110,7 @@ void Stages::give_back(StageUse use, const void* holder, Stage::Parts parts) noe
     told = queue_.give_back(use, holder);
   }
   try {
-    for (auto& kick : told) {
+    for (auto& [waiting, kick] : told) {
       const auto place = threads_->place();
       asio::post(place.io(), std::move(kick));
     }

@@ -20,16 +20,24 @@ void DataLink::say(wire::Message message) {
 // ---- out ----
 
 void DataLink::send(const std::shared_ptr<Outgoing>& outgoing) {
-  std::vector<std::shared_ptr<Stream>> idle;
   bool closed = false;
   {
     const std::lock_guard lock(mutex_);
     closed = closed_;
     if (!closed) outbox_.push_back(outgoing);
+  }
+  if (closed) return outgoing->stop();
+  kick_idle();
+}
+
+void DataLink::kick_idle() {
+  std::vector<std::shared_ptr<Stream>> idle;
+  {
+    const std::lock_guard lock(mutex_);
+    if (idle_.empty()) return;
     for (const auto& stream : streams_)
       if (idle_.erase(stream.get()) != 0) idle.push_back(stream);
   }
-  if (closed) return outgoing->stop();
   for (const auto& stream : idle) stream->kick();
 }
 
@@ -150,11 +158,7 @@ void DataLink::stream_broke(Stream& stream, const std::string& why) noexcept {
 void DataLink::close(const std::string& why) noexcept { drop_all(why, nullptr, true); }
 
 void DataLink::drop_all(const std::string& why, Stream* broken, bool for_good) noexcept {
-  std::vector<std::shared_ptr<Stream>> streams;
-  std::deque<std::shared_ptr<Outgoing>> outbox;
-  std::map<Key, std::shared_ptr<Incoming>> incoming;
-  std::map<std::uint32_t, std::weak_ptr<Requester>> requests;
-  std::map<std::uint32_t, Served> served;
+  Dropped all;
   {
     const std::lock_guard lock(mutex_);
     const bool known =
@@ -165,26 +169,37 @@ void DataLink::drop_all(const std::string& why, Stream* broken, bool for_good) n
       closed_ = true;
       closed_why_ = why;
     }
-    streams.swap(streams_);
-    outbox.swap(outbox_);
-    incoming.swap(incoming_);
-    requests = requests_;
-    served.swap(served_);
-    idle_.clear();
-    if (!streams.empty()) {
-      epoch_over_ = true;
-      trouble();
-    }
-    opening_.over = true;
-    streams_changed_.notify_all();
+    all = take_all();
   }
+  tell(all, why, broken, for_good);
+}
+
+DataLink::Dropped DataLink::take_all() noexcept {
+  Dropped all;
+  all.streams.swap(streams_);
+  all.outbox.swap(outbox_);
+  all.incoming.swap(incoming_);
+  all.requests = requests_;
+  all.served.swap(served_);
+  idle_.clear();
+  if (!all.streams.empty()) {
+    epoch_over_ = true;
+    trouble();
+  }
+  opening_.over = true;
+  streams_changed_.notify_all();
+  return all;
+}
+
+void DataLink::tell(const Dropped& all, const std::string& why, const Stream* broken,
+                    bool for_good) noexcept {
   // Our requests first: what the peer then has to say of the end is not why it came.
-  for (const auto& [key, in] : incoming) in->stop(ErrorCode::unreachable, why);
-  for (const auto& [id, request] : requests)
+  for (const auto& [key, in] : all.incoming) in->stop(ErrorCode::unreachable, why);
+  for (const auto& [id, request] : all.requests)
     if (const auto requester = request.lock()) requester->lost(why, for_good);
-  for (const auto& stream : streams)
+  for (const auto& stream : all.streams)
     if (stream.get() != broken) stream->close(why);
-  for (const auto& out : outbox) out->stop();
+  for (const auto& out : all.outbox) out->stop();
   // Those being checked, or waiting for their runs, know it by not being found.
 }
 

@@ -114,6 +114,8 @@ class DataLink final : public StreamOwner, public std::enable_shared_from_this<D
   StagingOptions staging_options(std::uint32_t max_sms, unsigned streams);
   // Streams look again for what there is to send, and for room.
   void kick();
+  // Those that had nothing to send look again.
+  void kick_idle();
 
   // ---- requests of the peer's, and answers ----
   // `hold` keeps the pool from being revoked while anything can touch it. Throws: Error{refused}
@@ -199,6 +201,17 @@ class DataLink final : public StreamOwner, public std::enable_shared_from_this<D
   void forget_served(const Share& share) noexcept;
   std::shared_ptr<Requester> requester_of(std::uint32_t request);
   void drop_all(const std::string& why, Stream* broken, bool for_good) noexcept;
+  // What a set of streams takes along when it ends: taken under the lock, told without it.
+  struct Dropped {
+    std::vector<std::shared_ptr<Stream>> streams;
+    std::deque<std::shared_ptr<Outgoing>> outbox;
+    std::map<Key, std::shared_ptr<Incoming>> incoming;
+    std::map<std::uint32_t, std::weak_ptr<Requester>> requests;
+    std::map<std::uint32_t, Served> served;
+  };
+  Dropped take_all() noexcept;
+  static void tell(const Dropped& all, const std::string& why, const Stream* broken,
+                   bool for_good) noexcept;
 
   const Setup setup_;
   mutable std::mutex mutex_;

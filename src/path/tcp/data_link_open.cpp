@@ -55,14 +55,15 @@ void DataLink::adopt(NetThreads::Place place, std::unique_ptr<WireSocket> wire,
 }
 
 bool DataLink::enter_epoch(std::uint32_t epoch) {
-  bool old_streams = false;
+  // In one step: the next stream of this epoch may be adopted by another thread already.
+  std::optional<Dropped> old;
   {
     const std::lock_guard lock(mutex_);
     if (epoch < epoch_ || (epoch == epoch_ && asks_ && epoch_over_)) return false;
-    old_streams = epoch > epoch_ && !streams_.empty();
+    if (epoch > epoch_ && !streams_.empty()) old = take_all();
     epoch_ = epoch;
   }
-  if (old_streams) drop_all("the requester opened new data streams", nullptr, false);
+  if (old) tell(*old, "the requester opened new data streams", nullptr, false);
   return true;
 }
 

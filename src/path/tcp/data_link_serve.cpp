@@ -146,6 +146,9 @@ StagingOptions DataLink::staging_options(std::uint32_t max_sms, unsigned streams
   options.kick = [weak = weak_from_this()] {
     if (const auto self = weak.lock()) self->kick();
   };
+  options.packed = [weak = weak_from_this()] {
+    if (const auto self = weak.lock()) self->kick_idle();
+  };
   return options;
 }
 

@@ -15,12 +15,14 @@ Outgoing::Next Outgoing::next(OutChunk& chunk, Clock::time_point& when) {
   const auto bytes = static_cast<std::uint32_t>(
       std::min<std::uint64_t>(setup_.chunk_bytes, setup_.bytes - next_offset_));
   const auto now = Clock::now();
-  for (const auto& limit : setup_.limits) {
-    if (!limit || !ready) continue;
-    when = limit->ask(bytes, now);
-    if (when > now) return Next::later;
+  // All are asked before any counts: what one of them holds back takes nothing from the others.
+  auto allowed = now;
+  for (const auto& limit : setup_.limits)
+    if (limit && ready) allowed = std::max(allowed, limit->when());
+  if (allowed > now) {
+    when = allowed;
+    return Next::later;
   }
-  when = Clock::time_point::max();
   std::unique_ptr<Staged> stage;
   auto pieces = ready ? pieces_of(next_offset_, bytes, stage) : std::nullopt;
   if (stopped_) {
@@ -28,6 +30,8 @@ Outgoing::Next Outgoing::next(OutChunk& chunk, Clock::time_point& when) {
     return Next::none;
   }
   if (!pieces) return Next::later;
+  for (const auto& limit : setup_.limits)
+    if (limit) limit->count(bytes, now);
   chunk.of = shared_from_this();
   chunk.offset = next_offset_;
   chunk.bytes = bytes;

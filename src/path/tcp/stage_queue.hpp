@@ -21,15 +21,18 @@ enum class StageUse { outgoing, incoming };
 class StageQueue {
  public:
   using Kick = std::function<void()>;
+  using Waiting = std::pair<const void*, Kick>;  // the holder's
   // Requires: most >= 2.
   explicit StageQueue(unsigned most) : most_(most) {}
 
-  // False: none for this holder and use now, and `kick` waits for give_back().
+  // False: none for this holder and use now, and `kick` waits for give_back(); one of each holder,
+  // whose streams it tells all, however many of them have asked.
   bool take(StageUse use, const void* holder, const Kick& kick) {
     unsigned& held = held_[{use, holder}];
     if (held >= left(use)) {
       if (held == 0) held_.erase({use, holder});
-      waiting_.push_back(kick);
+      if (std::ranges::find(waiting_, holder, &Waiting::first) == waiting_.end())
+        waiting_.emplace_back(holder, kick);
       return false;
     }
     ++held;
@@ -39,7 +42,7 @@ class StageQueue {
   }
   // Everybody who waits, to be called in this order, without locks: whoever comes first may have
   // ended since, and would keep it from the others.
-  [[nodiscard]] std::vector<Kick> give_back(StageUse use, const void* holder) noexcept {
+  [[nodiscard]] std::vector<Waiting> give_back(StageUse use, const void* holder) noexcept {
     --in_use_;
     if (use == StageUse::outgoing) --outgoing_;
     const auto held = held_.find({use, holder});
@@ -56,7 +59,7 @@ class StageQueue {
   const unsigned most_;
   unsigned in_use_ = 0, outgoing_ = 0;
   std::map<std::pair<StageUse, const void*>, unsigned> held_;  // none is zero
-  std::vector<Kick> waiting_;
+  std::vector<Waiting> waiting_;
 };
 
 }  // namespace kvferry::path::tcp

@@ -25,8 +25,10 @@ struct StagingOptions {
   const void* holder = nullptr;  // whose they are; stages are shared out among holders
   std::uint32_t max_sms = 0;     // for the copy kernels; 0: as many as help
   unsigned streams = 0;          // that take chunks at once; 0: unknown
-  // A stage has become free, or full: streams may go on. From any thread.
+  // A stage has become free: streams may go on. From any thread.
   std::function<void()> kick;
+  // A chunk was packed: streams that had nothing to send may go on. From any thread.
+  std::function<void()> packed;
 };
 
 // A transfer's bytes in a pool: straight from and into host memory; a GPU's through stages, packed

@@ -49,6 +49,8 @@ void TcpJob::begin(const LaidOut& laid_out) {
     setup_.link->begin_request(request_, shared_from_this());
     if (pull_) setup_.link->expect(request_, incoming_);
     ask(laid_out, chunk_bytes);
+    // What ended it meanwhile told the owner before the owner had heard of it.
+    if (is_over()) setup_.link->say(wire::MoveCancel{request_});
     if (!pull_ && outgoing_->is_staged()) prepare_push();
   } catch (...) {
     // The caller gets the exception; what holds us lets go.
@@ -59,11 +61,18 @@ void TcpJob::begin(const LaidOut& laid_out) {
   }
 }
 
+bool TcpJob::is_over() const {
+  const std::lock_guard lock(mutex_);
+  return aborted_ || result_ || !lost_.empty();
+}
+
 void TcpJob::make_pull(const LaidOut& laid_out, std::uint32_t chunk_bytes) {
   Incoming::Setup in;
   in.bytes = bytes_;
   in.chunk_bytes = chunk_bytes;
   in.checked = setup_.options.checksum;
+  // Whoever looks after deadlines may be late, as after a stop of the whole process.
+  in.deadline = setup_.options.deadline;
   // Keeps the job, whoever else lets go of it, until nothing can land.
   in.on_over = [self = shared_from_this()](const Incoming::Outcome& outcome) mutable {
     std::exchange(self, nullptr)->pull_over(outcome);
@@ -144,7 +153,10 @@ void TcpJob::pull_over(const Incoming::Outcome& outcome) noexcept {
     result.code = outcome.why;
     result.error = fmt::format("{}; {}", outcome.error, bytes_text(outcome.landed, bytes_));
   }
+  const bool failed_here = !outcome.complete && !aborted_;
   finish(lock, std::move(result));
+  // Where it was the owner that failed, it knows, and this says nothing new.
+  if (failed_here) setup_.link->say(wire::MoveCancel{request_});
 }
 
 // ---- a push ----

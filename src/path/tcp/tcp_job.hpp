@@ -56,6 +56,7 @@ class TcpJob final : public Job, public Requester, public std::enable_shared_fro
   void make_push(const LaidOut& laid_out, std::uint32_t chunk_bytes);
   void prepare_push() noexcept;
   void ask(const LaidOut& laid_out, std::uint32_t chunk_bytes);
+  bool is_over() const;
   void pull_over(const Incoming::Outcome& outcome) noexcept;
   void push_quiet(const std::string& error) noexcept;
   // Nothing of ours reads the pool any more, and the owner's answer is `answer`.
@@ -74,7 +75,7 @@ class TcpJob final : public Job, public Requester, public std::enable_shared_fro
   std::shared_ptr<Incoming> incoming_;  // of a pull
   std::shared_ptr<Outgoing> outgoing_;  // of a push
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable over_;
   bool aborted_ = false;
   std::string failed_here_;

@@ -74,6 +74,12 @@ class Links {
   void mute() { muted_ = true; }
   void unmute() { muted_ = false; }
   std::atomic<int> cancels{0};
+  // Called before each request of the requester's is carried.
+  std::function<void()> before_request;
+  // As by a network that is gone, seen from both sides.
+  void break_streams() {
+    for (const int fd : std::exchange(fds_, {})) ::shutdown(fd, SHUT_RDWR);
+  }
 
   RemoteEnd remote() {
     RemoteEnd end;
@@ -92,7 +98,11 @@ class Links {
   struct Control final : LinkControl {
     Links* links = nullptr;
     int side = 0;
-    void say(wire::Message message) override { links->carry(1 - side, std::move(message)); }
+    void say(wire::Message message) override {
+      if (std::holds_alternative<wire::MoveRequest>(message) && links->before_request)
+        links->before_request();
+      links->carry(1 - side, std::move(message));
+    }
     void open_streams(unsigned count, std::uint32_t epoch, std::uint32_t round) override {
       links->open(count, epoch, round);
     }
@@ -128,6 +138,7 @@ class Links {
     left_ = count;
     for (unsigned i = 0; i < count; ++i) {
       auto [a, b] = loopback_pair();
+      fds_.push_back(a.get());
       await_greeting(threads_->place(), plain_wire(std::move(b)), std::chrono::seconds(5),
                      {[this](auto place, auto wire, const Greeting& greeting) {
                         links_[1]->adopt(std::move(place), std::move(wire), greeting, true);
@@ -148,6 +159,7 @@ class Links {
   asio::executor_work_guard<asio::io_context::executor_type> work_{io_.get_executor()};
   std::atomic<bool> muted_{false};
   std::atomic<unsigned> left_{0};
+  std::vector<int> fds_;  // of streams that are open
   std::shared_ptr<NetThreads> threads_;
   std::shared_ptr<StagePools> stages_ = make_stage_pools(threads_);
   std::shared_ptr<Control> controls_[2];
