@@ -39,6 +39,8 @@ bool gil_is_gone() noexcept {
          ::pthread_equal(last_thread.load(), ::pthread_self()) == 0;
 }
 
+bool interpreter_ends() noexcept { return ending.load(); }
+
 void keep_gil_for_the_end() {
   last_thread.store(::pthread_self());
   ending.store(true);

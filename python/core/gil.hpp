@@ -31,6 +31,8 @@ inline thread_local bool gil_until_joined = false;
 
 // Whether this thread must not ask for the GIL any more.
 bool gil_is_gone() noexcept;
+// Whether keep_gil_for_the_end() was called: threads that wait now may never go on.
+bool interpreter_ends() noexcept;
 // The interpreter is about to end: from now on only this thread asks for the GIL. Returns when
 // those have it that asked before. Requires: the GIL, and that no other thread starts or waits for
 // Python but daemons.

@@ -38,10 +38,6 @@ Ids::Ids(nb::handle object, std::string_view name) : name_(name) {
   }
 }
 
-Ids::~Ids() {
-  if (buffer_.obj != nullptr) PyBuffer_Release(&buffer_);
-}
-
 void Ids::push(std::int64_t id, std::size_t at) {
   if (id < 0 || id > UINT32_MAX) refuse_id(name_, at, std::to_string(id));
   ids_.push_back(static_cast<std::uint32_t>(id));
@@ -82,25 +78,26 @@ void Ids::take_sequence(nb::handle object) {
 
 bool Ids::take_buffer(nb::handle object) {
   if (PyObject_CheckBuffer(object.ptr()) == 0) return false;
-  if (PyObject_GetBuffer(object.ptr(), &buffer_, PyBUF_STRIDES | PyBUF_FORMAT) != 0) {
+  Py_buffer& view = buffer_.view;
+  if (PyObject_GetBuffer(object.ptr(), &view, PyBUF_STRIDES | PyBUF_FORMAT) != 0) {
     PyErr_Clear();  // an array without this protocol after all
-    buffer_ = {};
+    view = {};
     return false;
   }
-  const char* format = buffer_.format == nullptr ? "B" : buffer_.format;
+  const char* format = view.format == nullptr ? "B" : view.format;
   // Native order, said or not.
   if (*format == '@' || *format == '=' || *format == '<') ++format;
   const bool is_signed = std::strchr("bhilqn", *format) != nullptr;
   const bool is_unsigned = std::strchr("BHILQN", *format) != nullptr;
   if (*format == '\0' || format[1] != '\0' || (!is_signed && !is_unsigned))
     refuse(fmt::format("{}: elements of format '{}' are no block ids; give integers", name_,
-                       buffer_.format));
-  if (buffer_.ndim != 1)
-    refuse(fmt::format("{} has {} dimensions; block ids are a flat list", name_, buffer_.ndim));
-  array_ = {.data = static_cast<const std::byte*>(buffer_.buf),
-            .count = static_cast<std::size_t>(buffer_.shape[0]),
-            .stride = buffer_.strides == nullptr ? buffer_.itemsize : buffer_.strides[0],
-            .item_bytes = static_cast<std::size_t>(buffer_.itemsize),
+                       view.format));
+  if (view.ndim != 1)
+    refuse(fmt::format("{} has {} dimensions; block ids are a flat list", name_, view.ndim));
+  array_ = {.data = static_cast<const std::byte*>(view.buf),
+            .count = static_cast<std::size_t>(view.shape[0]),
+            .stride = view.strides == nullptr ? view.itemsize : view.strides[0],
+            .item_bytes = static_cast<std::size_t>(view.itemsize),
             .is_signed = is_signed};
   return true;
 }

@@ -16,7 +16,6 @@ class Ids {
   // Takes what needs the GIL; arrays are only looked at. `name` is the argument's, for messages.
   // Throws: Error{invalid_argument}, or what Python raises.
   Ids(nb::handle object, std::string_view name);
-  ~Ids();
   Ids(const Ids&) = delete;
   Ids& operator=(const Ids&) = delete;
 
@@ -33,6 +32,16 @@ class Ids {
     std::size_t item_bytes = 0;
     bool is_signed = false;
   };
+  // A member of its own: ids that are refused let go of the array, too.
+  struct Buffer {
+    Py_buffer view{};
+    Buffer() = default;
+    Buffer(const Buffer&) = delete;
+    Buffer& operator=(const Buffer&) = delete;
+    ~Buffer() {
+      if (view.obj != nullptr) PyBuffer_Release(&view);
+    }
+  };
   bool take_buffer(nb::handle object);
   bool take_dlpack(nb::handle object);
   void take_range(nb::handle object);
@@ -44,7 +53,7 @@ class Ids {
   const std::string_view name_;
   Array array_;
   std::vector<std::uint32_t> ids_;
-  Py_buffer buffer_{};
+  Buffer buffer_;
   nb::ndarray<nb::ro> dlpack_;
 };
 

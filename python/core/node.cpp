@@ -2,6 +2,7 @@
 
 #include <poll.h>
 
+#include <atomic>
 #include <future>
 #include <thread>
 
@@ -17,7 +18,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using NodeRef = std::shared_ptr<Node>;
 
-// Every call holds the node while it runs; close() lets go of it, and the last one ends it.
+// Every call holds the node while it runs; close() waits for them, so that it is the one to end it.
 class PyNode {
  public:
   PyNode(std::uint64_t number, std::string name, unsigned copy_threads, std::uint32_t max_peers,
@@ -48,7 +49,15 @@ class PyNode {
   }
   bool closed() const noexcept { return held_ == nullptr; }
   void close() {
+    if (held_ == nullptr) return;
     const auto last = std::move(held_);  // goes without the GIL
+    const NodeRef& node = **last;
+    // Others' calls that wait do so in slices, and a connection in the making ends by its timeout.
+    without_gil([&] {
+      while (node.use_count() > 1 && !interpreter_ends())
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    });
+    std::atomic_thread_fence(std::memory_order_acquire);
   }
 
  private:

@@ -120,3 +120,12 @@ def test_ids_are_copied_before_the_call_returns(pair, check):
     ids[:] = 63
     step.post().wait()
     check(pool, [(1, 0), (2, 1)])
+
+
+def test_refused_arrays_are_let_go_of(pair):
+    _, _, peer = pair
+    values = array.array("d", [1.0, 2.0])
+    for _ in range(3):
+        with pytest.raises(kvferry.InvalidArgument, match="no block ids"):
+            peer.pull(values, values)
+    values.append(3.0)  # a BufferError while somebody holds it

@@ -2,7 +2,9 @@
 
 import base64
 import os
+import socket
 import stat
+import threading
 import time
 
 import pytest
@@ -135,3 +137,23 @@ def test_credentials(tmp_path):
     with kvferry.Node(credentials=kvferry.Credentials(token_file=token)) as node:
         address = node.listen("0.0.0.0:0", permissions=[kvferry.Permission(credential="decode", write=False)])
         assert address.startswith("0.0.0.0:")
+
+
+def test_close_waits_for_calls_of_other_threads_and_then_ends_the_node():
+    node = kvferry.Node()
+    host, port = node.listen("127.0.0.1:0").rsplit(":", 1)
+    ended = []
+
+    def wait():
+        with pytest.raises(kvferry.Error):
+            node.next_notice()
+        ended.append(True)
+
+    waiter = threading.Thread(target=wait)
+    waiter.start()
+    time.sleep(0.1)
+    node.close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((host, int(port)), 1)
+    waiter.join(5)
+    assert ended
