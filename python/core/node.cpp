@@ -51,6 +51,7 @@ class PyNode {
   void close() {
     if (held_ == nullptr) return;
     const auto last = std::move(held_);  // goes without the GIL
+    if (last->inherited()) return;
     const NodeRef& node = **last;
     // Others' calls that wait do so in slices, and a connection in the making ends by its timeout.
     without_gil([&] {
