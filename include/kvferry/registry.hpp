@@ -98,7 +98,7 @@ class KVFERRY_API Registry {
   RegisteredPeer resolve(std::string_view name) const;
   // Connects to the node of this name at the first of its addresses that answers, and makes sure
   // that it is the one. Where certificates are used, its own must be for `name`, unless the options
-  // say another. Throws: as resolve and Node::connect.
+  // say another. The timeout is for asking the registry, too. Throws: as resolve and Node::connect.
   Peer connect(Node& node, std::string_view name, const ConnectOptions& options = {}) const;
   // Makes the entry before it returns. Where the name is there already it waits, no longer than
   // the entry can live, to see whether its node is dead. Requires: the node listens, and outlives

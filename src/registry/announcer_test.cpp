@@ -47,6 +47,7 @@ class FakeStore final : public registry::Store {
     ++shared_->renewals;
     return shared_->leases.count(lease.id) > 0;
   }
+  void give_up_at(std::chrono::steady_clock::time_point) noexcept override {}
   std::optional<seconds> time_left(std::uint64_t lease) override {
     const auto lock = enter();
     const auto found = shared_->leases.find(lease);

@@ -139,8 +139,8 @@ std::optional<Entry> EtcdStore::get(std::string_view name) {
 }
 
 std::vector<Entry> EtcdStore::list() {
-  until_ = Clock::now() + kListTime;
-  const ScopeExit restore([this] { until_ = kForever; });
+  const ScopeExit restore([this, before = until_] { until_ = before; });
+  until_ = std::min(until_, Clock::now() + kListTime);
   std::vector<Entry> entries;
   for (bool more = true; more;) {
     const std::string after = entries.empty() ? "" : entries.back().name;

@@ -25,6 +25,7 @@ class EtcdStore final : public Store {
   void revoke(const Lease& lease, std::chrono::milliseconds timeout) override;
   void interrupt() noexcept override { http_.interrupt(); }
   void resume() noexcept override { http_.resume(); }
+  void give_up_at(std::chrono::steady_clock::time_point until) noexcept override { until_ = until; }
 
  private:
   // The body of a good answer. Throws: Error{failed} for "not found", and as Store says.

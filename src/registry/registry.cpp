@@ -7,6 +7,8 @@
 #include <array>
 #include <mutex>
 
+#include "base/scope_exit.hpp"
+#include "base/time_after.hpp"
 #include "kvferry/error.hpp"
 #include "kvferry/version.hpp"
 #include "registry/announcer.hpp"
@@ -16,6 +18,9 @@
 #include "wire/text.hpp"
 
 namespace kvferry {
+
+using Clock = std::chrono::steady_clock;
+
 namespace detail {
 
 class RegistryImpl {
@@ -34,8 +39,10 @@ class RegistryImpl {
   }
   // With the store, by one thread at a time.
   template <typename F>
-  auto ask(F&& question) const {
+  auto ask(F&& question, Clock::time_point until = Clock::time_point::max()) const {
     std::lock_guard lock(mutex_);
+    const ScopeExit restore([this] { store_->give_up_at(Clock::time_point::max()); });
+    store_->give_up_at(until);
     return std::forward<F>(question)(*store_);
   }
   const RegistryOptions& options() const noexcept { return options_; }
@@ -43,6 +50,9 @@ class RegistryImpl {
   void log(LogLevel level, const std::string& text) const {
     if (options_.log) options_.log(level, text);
   }
+  std::vector<RegisteredPeer> list(Clock::time_point until = Clock::time_point::max()) const;
+  RegisteredPeer resolve(std::string_view name,
+                         Clock::time_point until = Clock::time_point::max()) const;
 
  private:
   const RegistryOptions options_;
@@ -120,21 +130,13 @@ std::string value_of(const Node& node, registry::Record record, const std::strin
 
 }  // namespace
 
-Registry::Registry(RegistryOptions options)
-    : state_(std::make_unique<detail::RegistryImpl>(std::move(options))) {}
-Registry::~Registry() = default;
-Registry::Registry(Registry&&) noexcept = default;
-Registry& Registry::operator=(Registry&&) noexcept = default;
-
-const std::string& Registry::url() const noexcept { return state_->shown(); }
-
-std::vector<RegisteredPeer> Registry::list() const {
+std::vector<RegisteredPeer> detail::RegistryImpl::list(Clock::time_point until) const {
   std::vector<RegisteredPeer> peers;
-  for (const auto& entry : state_->ask([](registry::Store& store) { return store.list(); })) {
+  for (const auto& entry : ask([](registry::Store& store) { return store.list(); }, until)) {
     try {
       peers.push_back(registry::decode(entry.name, entry.value).peer);
     } catch (const Error& error) {
-      state_->log(LogLevel::warning, fmt::format("left out: {}", error.what()));
+      log(LogLevel::warning, fmt::format("left out: {}", error.what()));
     }
   }
   std::sort(peers.begin(), peers.end(),
@@ -142,25 +144,26 @@ std::vector<RegisteredPeer> Registry::list() const {
   return peers;
 }
 
-RegisteredPeer Registry::resolve(std::string_view name) const {
+RegisteredPeer detail::RegistryImpl::resolve(std::string_view name, Clock::time_point until) const {
   require_name(name);
-  const auto entry = state_->ask([&](registry::Store& store) { return store.get(name); });
+  const auto entry = ask([&](registry::Store& store) { return store.get(name); }, until);
   if (entry) return registry::decode(entry->name, entry->value).peer;
   throw Error(ErrorCode::unreachable,
-              fmt::format("registry {} knows no '{}'; {}", url(), name, names_of(list())));
+              fmt::format("registry {} knows no '{}'; {}", shown(), name, names_of(list(until))));
 }
 
-Peer Registry::connect(Node& node, std::string_view name, const ConnectOptions& options) const {
-  const auto until = std::chrono::steady_clock::now() + options.timeout;
-  const RegisteredPeer wanted = resolve(name);
+namespace {
+
+Peer connect_by(const detail::RegistryImpl& registry, Node& node, std::string_view name,
+                const ConnectOptions& options, Clock::time_point until) {
+  const RegisteredPeer wanted = registry.resolve(name, until);
   // Whoever can write to the registry could name an address of another who has a certificate, too:
   // it is the name that must be proved.
   ConnectOptions attempt = options;
   if (attempt.server_name.empty()) attempt.server_name = wanted.name;
   std::string reasons;
   for (const std::string& address : usable_addresses(wanted)) {
-    const auto left =
-        std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now());
     if (left <= std::chrono::milliseconds(0)) break;
     std::string why;
     try {
@@ -179,6 +182,31 @@ Peer Registry::connect(Node& node, std::string_view name, const ConnectOptions& 
   throw Error(ErrorCode::unreachable,
               fmt::format("'{}' is registered, but not to be reached: {}", name,
                           reasons.empty() ? "no time is left" : reasons));
+}
+
+}  // namespace
+
+Registry::Registry(RegistryOptions options)
+    : state_(std::make_unique<detail::RegistryImpl>(std::move(options))) {}
+Registry::~Registry() = default;
+Registry::Registry(Registry&&) noexcept = default;
+Registry& Registry::operator=(Registry&&) noexcept = default;
+
+const std::string& Registry::url() const noexcept { return state_->shown(); }
+
+std::vector<RegisteredPeer> Registry::list() const { return state_->list(); }
+
+RegisteredPeer Registry::resolve(std::string_view name) const { return state_->resolve(name); }
+
+Peer Registry::connect(Node& node, std::string_view name, const ConnectOptions& options) const {
+  const Clock::time_point until = time_after(Clock::now(), options.timeout);
+  try {
+    return connect_by(*state_, node, name, options, until);
+  } catch (const Error& error) {
+    // What the end of the time cut off.
+    if (error.code() != ErrorCode::unreachable || Clock::now() < until) throw;
+    throw Error(ErrorCode::deadline, error.what(), error.where());
+  }
 }
 
 Announcement Registry::announce(const Node& node, const AnnounceOptions& options) const {

@@ -41,6 +41,8 @@ class Store {
   // From any thread: what is under way ends, and what is called later, until resume().
   virtual void interrupt() noexcept = 0;
   virtual void resume() noexcept = 0;
+  // From then on nothing answers any more; time_point::max(): there is no such time.
+  virtual void give_up_at(std::chrono::steady_clock::time_point until) noexcept = 0;
 };
 
 }  // namespace kvferry::registry

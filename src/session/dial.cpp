@@ -10,6 +10,7 @@
 
 #include "kvferry/error.hpp"
 #include "session/closes_at.hpp"
+#include "session/open_files.hpp"
 #include "session/signpost.hpp"
 
 namespace kvferry::session {
@@ -141,6 +142,7 @@ asio::awaitable<Dialled> dial(Address address, DialOptions options) {
   if (is_here(reached, options.tls != nullptr)) {
     auto socket = co_await dial_unix(path, options.until, failure, late);
     if (late) explain_unreachable(Address{true, path, {}, 0}, failure, late);
+    throw_if_out_of_files(failure, "cannot reach " + address.to_string());
     // Whose socket it is, the kernel says. Another user's, or one in another container, may still
     // let us in over the network.
     const bool network = reached.signpost.network;

@@ -1,18 +1,21 @@
 #include "session/identity.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <fstream>
 #include <string>
 
+#include "base/unique_fd.hpp"
 #include "kvferry/error.hpp"
+#include "session/open_files.hpp"
 
 namespace kvferry::session {
 namespace {
@@ -23,20 +26,29 @@ int hex_digit(char c) {
   return -1;
 }
 
-}  // namespace
-
-BootId boot_id() {
+BootId read_boot_id() {
+  constexpr const char* kFile = "/proc/sys/kernel/random/boot_id";
+  const UniqueFd file(::open(kFile, O_RDONLY | O_CLOEXEC));
+  if (!file) throw_if_out_of_files({errno, asio::system_category()}, kFile);
+  std::array<char, 64> text{};
+  const ssize_t size = file ? ::read(file.get(), text.data(), text.size()) : 0;
   BootId id{};
-  std::string text;
-  std::ifstream("/proc/sys/kernel/random/boot_id") >> text;
   std::size_t nibble = 0;
-  for (const char c : text) {
+  for (const char c :
+       std::string_view(text.data(), size > 0 ? static_cast<std::size_t>(size) : 0)) {
     const int digit = hex_digit(c);
     if (digit < 0 || nibble == 32) continue;
     id[nibble / 2] |= static_cast<std::byte>(digit << (nibble % 2 ? 0 : 4));
     ++nibble;
   }
   return nibble == 32 ? id : BootId{};
+}
+
+}  // namespace
+
+const BootId& boot_id() {
+  static const BootId id = read_boot_id();
+  return id;
 }
 
 const std::array<std::byte, 16>& process_nonce() {

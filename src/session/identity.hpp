@@ -18,9 +18,10 @@
 namespace kvferry::session {
 
 // 16 bytes that name this boot of this kernel (/proc/sys/kernel/random/boot_id). Two processes with
-// equal ones share a host. All zero where the kernel does not say.
+// equal ones share a host. All zero where the kernel does not say. Throws: Error{resource} (no file
+// descriptor is left to ask with, at the first call).
 using BootId = std::array<std::byte, 16>;
-BootId boot_id();
+const BootId& boot_id();
 
 // 16 random bytes, drawn once in this process: tell it from any other, whatever pid namespaces say.
 const std::array<std::byte, 16>& process_nonce();

@@ -15,6 +15,7 @@
 #include "kvferry/version.hpp"
 #include "session/address.hpp"
 #include "session/identity.hpp"
+#include "session/open_files.hpp"
 #include "wire/messages.hpp"
 
 namespace kvferry::session {
@@ -78,6 +79,13 @@ void check_permissions(const ListenOptions& options, const TlsContext* credentia
   }
 }
 
+// ::ffff:127.0.0.1 is 127.0.0.1.
+tcp::endpoint plain(const tcp::endpoint& endpoint) {
+  const auto address = endpoint.address();
+  if (!address.is_v6() || !address.to_v6().is_v4_mapped()) return endpoint;
+  return {asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6()), endpoint.port()};
+}
+
 }  // namespace
 
 Listener::Listener(asio::io_context& io, Setup setup)
@@ -134,7 +142,7 @@ void Listener::listen_tcp(const ListenOptions& options, bool has_credential) {
         ErrorCode::invalid_argument,
         fmt::format("--ip {}: {}; give an address of this machine", options.ip, error.message()));
   for (const auto& entry : found) {
-    const auto address = entry.endpoint().address();
+    const auto address = plain(entry.endpoint()).address();
     if (!address.is_loopback() && !options.insecure && !has_credential)
       throw Error(ErrorCode::refused,
                   fmt::format("--ip {}: {} is beyond loopback, where peers must prove themselves: "
@@ -145,13 +153,14 @@ void Listener::listen_tcp(const ListenOptions& options, bool has_credential) {
   }
   for (const auto& entry : found) {
     tcp::acceptor acceptor(io_);
-    tcp::endpoint endpoint = entry.endpoint();
+    tcp::endpoint endpoint = plain(entry.endpoint());
     if (port_ != 0) endpoint.port(port_);  // the same free port for every address of the name
     acceptor.open(endpoint.protocol(), error);
     if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
     if (!error && endpoint.address().is_v6()) acceptor.set_option(asio::ip::v6_only(true), error);
     if (!error) acceptor.bind(endpoint, error);
     if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
+    throw_if_out_of_files(error, "cannot listen");
     if (error)
       throw Error(error == asio::error::address_in_use || error == asio::error::access_denied
                       ? ErrorCode::resource
@@ -180,12 +189,13 @@ void Listener::listen_unix(const std::string& path) {
   // Linux): there is no moment at which others could connect. The uid check at accept does not rest
   // on it.
   if (!error && ::fchmod(unix_.native_handle(), 0600) != 0)
-    error.assign(errno, std::system_category());
+    error.assign(errno, asio::system_category());
   if (!error) unix_.bind(Unix::endpoint(path), error);
   if (!error) {
     socket_path_ = path;
     unix_.listen(asio::socket_base::max_listen_connections, error);
   }
+  throw_if_out_of_files(error, "cannot listen");
   if (error)
     throw Error(ErrorCode::resource, fmt::format("cannot listen on socket path {}: {}; choose "
                                                  "another one",

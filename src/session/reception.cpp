@@ -195,12 +195,24 @@ asio::awaitable<void> Reception::prove(Guest& guest) {
   caller.address = guest.name;
   caller.source = guest.source;
   caller.proven = proven;
+  const auto channel = std::make_shared<Channel>(Stream(std::move(guest.socket), std::move(end)));
   const auto rights = rights_of(setup_.permissions, proven);
-  if (!rights)
-    throw Error(ErrorCode::refused, fmt::format("{} has no permission here", caller.describe()));
+  if (!rights) {
+    guest.channel = channel;
+    const std::string why = fmt::format("{} has no permission here (--permit)", caller.describe());
+    co_await turn_away(*channel, why);
+    throw Error(ErrorCode::refused, why);
+  }
   caller.rights = *rights;
-  setup_.on_control(std::make_shared<Channel>(Stream(std::move(guest.socket), std::move(end))),
-                    std::move(caller), std::nullopt);
+  setup_.on_control(channel, std::move(caller), std::nullopt);
+}
+
+// Who has proved itself may know why it is not let in. Its Hello is read first: closing with unread
+// input would reset the connection, and our word could be lost.
+asio::awaitable<void> Reception::turn_away(Channel& channel, std::string why) {
+  co_await channel.receive_at_most(wire::kMaxHandshakePayloadBytes);
+  channel.send(wire::Refusal{ErrorCode::refused, std::move(why), {}});
+  co_await channel.flush_and_close();
 }
 
 // Not TLS: a frame of ours.

@@ -1,27 +1,44 @@
 #include "session/signpost.hpp"
 
 #include <fmt/format.h>
+#include <sys/socket.h>
 
 #include <array>
 #include <asio/connect.hpp>
 #include <asio/read.hpp>
 #include <asio/this_coro.hpp>
 #include <asio/use_awaitable.hpp>
+#include <cerrno>
 #include <variant>
 
+#include "base/unique_fd.hpp"
 #include "kvferry/error.hpp"
 #include "session/closes_at.hpp"
 #include "session/data_stream.hpp"
+#include "session/open_files.hpp"
 
 namespace kvferry::session {
 
 using asio::ip::tcp;
+
+namespace {
+
+// asio calls it "aborted" where it got no socket to connect with; the system says why.
+std::error_code why_aborted() {
+  const UniqueFd probe(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  return probe ? std::error_code(asio::error::operation_aborted)
+               : std::error_code(errno, asio::system_category());
+}
+
+}  // namespace
 
 void explain_unreachable(const Address& address, const std::error_code& error, bool timed_out) {
   if (timed_out)
     throw Error(ErrorCode::deadline,
                 fmt::format("{} did not answer in time; is the server running and not stopped?",
                             address.to_string()));
+  throw_if_out_of_files(error == asio::error::operation_aborted ? why_aborted() : error,
+                        "cannot reach " + address.to_string());
   throw Error(ErrorCode::unreachable,
               fmt::format("cannot reach {}: {}; is the server running there?", address.to_string(),
                           error.message()));

@@ -7,6 +7,7 @@
 #include <openssl/x509v3.h>
 
 #include <algorithm>
+#include <system_error>
 
 #include "kvferry/error.hpp"
 #include "session/keys.hpp"
@@ -24,9 +25,11 @@ constexpr const char* kKeyCiphers = "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY130
 constexpr std::size_t kReadBytes = 64u << 10;
 constexpr int kWarnDays = 7;
 
-std::string last_error() {
-  const unsigned long code = ERR_peek_last_error();
+// The first of those that one failure leaves: it has the cause, those after it say "system lib".
+std::string first_error() {
+  const unsigned long code = ERR_peek_error();
   ERR_clear_error();
+  if (ERR_SYSTEM_ERROR(code)) return std::generic_category().message(ERR_GET_REASON(code));
   const char* const text = code == 0 ? nullptr : ERR_reason_error_string(code);
   return text == nullptr ? "unknown error" : text;
 }
@@ -45,7 +48,7 @@ std::unique_ptr<ssl_ctx_st, void (*)(ssl_ctx_st*)> make_context(const SSL_METHOD
   if (ctx == nullptr || SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) != 1 ||
       SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) != 1 ||
       SSL_CTX_set_ciphersuites(ctx, ciphers) != 1)
-    throw Error(ErrorCode::resource, "the TLS library refuses TLS 1.3: " + last_error());
+    throw Error(ErrorCode::resource, "the TLS library refuses TLS 1.3: " + first_error());
   // No resumption: a ticket would outlive the credential it was given for.
   SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
@@ -101,7 +104,7 @@ void check_own_certificate(SSL_CTX* ctx, const Credentials& files, const TlsCont
 
 void use_authority(SSL_CTX* ctx, const std::string& path) {
   if (SSL_CTX_load_verify_file(ctx, path.c_str()) != 1)
-    bad_file("--tls-ca", path, "no certificate can be read from it (PEM): " + last_error());
+    bad_file("--tls-ca", path, "no certificate can be read from it (PEM): " + first_error());
 }
 
 void use_key(SSL_CTX* ctx, const Credentials& files) {
@@ -113,17 +116,17 @@ void use_key(SSL_CTX* ctx, const Credentials& files) {
       PEM_read_bio_PrivateKey(bio.get(), nullptr, no_passphrase, nullptr), EVP_PKEY_free);
   if (key == nullptr)
     bad_file("--tls-key", files.key,
-             "no private key can be read from it (PEM, without a passphrase): " + last_error());
+             "no private key can be read from it (PEM, without a passphrase): " + first_error());
   if (SSL_CTX_use_PrivateKey(ctx, key.get()) != 1 || SSL_CTX_check_private_key(ctx) != 1)
     bad_file("--tls-key", files.key,
              fmt::format("it is not the key of the certificate in {} ({})", files.certificate,
-                         last_error()));
+                         first_error()));
 }
 
 void use_certificate(SSL_CTX* ctx, const Credentials& files) {
   if (SSL_CTX_use_certificate_chain_file(ctx, files.certificate.c_str()) != 1)
     bad_file("--tls-cert", files.certificate,
-             "no certificate can be read from it (PEM): " + last_error());
+             "no certificate can be read from it (PEM): " + first_error());
   use_key(ctx, files);
   use_authority(ctx, files.authority);
   SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, TlsCallbacks::judge);
@@ -153,6 +156,7 @@ std::shared_ptr<const TlsContext> TlsContext::load(const Credentials& credential
   if (some && !all)
     throw Error(ErrorCode::invalid_argument,
                 "credentials: a certificate needs all three of --tls-cert, --tls-key and --tls-ca");
+  ERR_clear_error();  // what others left
   std::shared_ptr<TlsContext> context(new TlsContext);
   context->plain_data_ = credentials.plain_data;
   if (some) {

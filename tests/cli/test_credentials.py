@@ -165,8 +165,19 @@ def test_permissions(start, keys):
     both.write_text((keys / "a.token").read_text() + (keys / "b.token").read_text())
     both.chmod(0o600)
     other = serve(start, "--token-file", str(both), "--permit", "b=read")
-    assert explain(other, *token(keys, "a")).returncode in (3, 4)
-    other.wait_for("token 'a' has no permission here")
+    refused = explain(other, *token(keys, "a"))
+    assert refused.returncode == 4, refused.stderr
+    assert "token 'a' has no permission here (--permit)" in refused.stderr
+    other.wait_for("was not let in: .*token 'a' has no permission here")
+
+
+def test_who_may_only_read_hears_that_others_may_write(start, keys):
+    server = start.server(*SMALL, *token(keys, "a"), "--writable", "--fill", "indexed", "--permit", "a=read")
+    assert server.push(*SMALL, "--blocks", "33", "--no-verify").returncode == 0
+    pathlib.Path(server.socket).unlink()
+    result = server.pull(*SMALL, "--blocks", "30-39", "--into", "0-9", *token(keys, "a"))
+    assert result.returncode == 1
+    assert "if others may push into the server's pool, blocks that somebody pushed into hold other" in result.stderr
 
 
 def test_who_may_only_write(start, keys):
@@ -212,6 +223,12 @@ def test_beyond_loopback_needs_a_credential(start, keys, tmp_path):
         (["--permit", "a=read"], "need credentials"),
         (["--token-file", "{keys}/a.token", "--permit", "a"], "--permit"),
         (["--plain-data"], "needs a credential"),
+        (["--tls-cert", "/nope", "--tls-key", "{keys}/server.key", "--tls-ca", "{keys}/ca.pem"],
+         "--tls-cert /nope: no certificate can be read from it (PEM): No such file or directory"),
+        (["--tls-cert", "{keys}/server.pem", "--tls-key", "{keys}/server.key", "--tls-ca", "/nope"],
+         "--tls-ca /nope: no certificate can be read from it (PEM): No such file or directory"),
+        (["--tls-cert", "{keys}/server.key", "--tls-key", "{keys}/server.key", "--tls-ca", "{keys}/ca.pem"],
+         "(PEM): no start line"),
     ],
 )  # fmt: skip
 def test_serve_says_what_is_wrong(keys, tmp_path, args, named):
@@ -220,6 +237,13 @@ def test_serve_says_what_is_wrong(keys, tmp_path, args, named):
     result = kvferry("serve", *SMALL, "--port", "0", "--socket", str(tmp_path / "s"), *words)
     assert result.returncode == 2, result.stderr
     assert named in result.stderr
+
+
+def test_a_name_needs_a_certificate(keys):
+    for credential in [], token(keys, "a"):
+        result = kvferry("pull", *SMALL, "--tls-name", "x", *credential)
+        assert result.returncode == 2
+        assert "--tls-name needs a certificate" in result.stderr
 
 
 def test_a_token_that_others_can_read_is_refused(keys, tmp_path):

@@ -2,6 +2,7 @@
 
 import re
 import signal
+import socket
 import time
 
 import pytest
@@ -80,6 +81,18 @@ def test_an_interrupted_client_says_so(start, ending, size):
     assert re.search(r"(?m)^  [0-9]+ of 1000000 transfers done$", client.text())
     server.wait_for(r"^disconnected")
     assert server.pull(*size).returncode == 0
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_a_client_is_interrupted_while_it_connects(start, ending):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        client = start("pull", "--port", str(silent.getsockname()[1]), *SMALL)
+        held = silent.accept()
+        began = time.monotonic()
+        assert client.end(ending) == 130
+        assert time.monotonic() - began < 1.5  # of 5 s that it would wait
+        held[0].close()
+        assert f"interrupted by {ending.name}" in client.text()
 
 
 def test_an_interrupted_verification(start):

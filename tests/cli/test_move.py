@@ -105,6 +105,7 @@ def test_what_somebody_pushed_fails_a_pulls_verification(start):
     assert result.returncode == 1
     assert "from remote block 33" in result.stderr
     assert "layer 0" in result.stderr
+    assert "; the server's pool is writable: blocks that somebody pushed into hold other bytes" in result.stderr
     assert server.pull(*SMALL, "--blocks", "34-39").returncode == 0
 
 

@@ -2,11 +2,13 @@
 
 import os
 import re
+import resource
 import signal
 import socket
+import subprocess
 
 import pytest
-from conftest import LARGE, SMALL, kvferry
+from conftest import BIN, LARGE, SMALL, kvferry
 
 FIELDS = {
     "layers": ("--layers", "3"),
@@ -62,6 +64,45 @@ def test_beyond_this_host_needs_a_word(tmp_path):
     assert "insecure" in result.stderr
 
 
+@pytest.mark.parametrize("command", ["serve", "pull", "push", "explain"])
+def test_an_empty_address_is_not_every_address(command):
+    result = kvferry(command, *SMALL, "--ip", "", "--port", "0", timeout=20)
+    assert result.returncode == 2
+    assert "--ip: the value is empty" in result.stderr
+
+
+@pytest.mark.parametrize("ip, shown", [("[::1]", "[::1]"), ("::ffff:127.0.0.1", "127.0.0.1")])
+def test_other_ways_to_write_loopback(start, tmp_path, ip, shown):
+    if shown == "[::1]" and not socket.has_ipv6:
+        pytest.skip("no IPv6 here")
+    tmp_path.chmod(0o700)
+    server = start("serve", *SMALL, "--ip", ip, "--port", "0", "--socket", str(tmp_path / "s"))
+    port = server.wait_for(r"^ready: .* at .*:(\d+)").group(1)
+    assert kvferry("pull", *SMALL, "--ip", shown, "--port", port).returncode == 0
+
+
+def limited(files, *args):
+    """A command that may have so many files open."""
+    limit = (files, files)
+    return subprocess.run(
+        [BIN, *args], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, limit),
+    )  # fmt: skip
+
+
+def test_too_few_files_are_no_fault_of_the_servers(start):
+    """Wherever on its way to the server a client runs out of them."""
+    server = start.server(*SMALL)
+    said = 0
+    for files in range(6, 40):
+        result = limited(files, "explain", *SMALL, "--port", server.port)
+        if result.returncode == 0:
+            break
+        assert result.returncode == 6, (files, result.stderr)
+        said += "ulimit -n" in result.stderr
+    assert said > 0 and result.returncode == 0
+
+
 def test_nobody_there():
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
@@ -99,6 +140,19 @@ def test_sms_mean_nothing_to_host_memory(start):
     note = "note: --sms has no effect on host memory"
     assert note in server.pull(*SMALL, "--sms", "8").stdout
     assert note not in server.pull(*SMALL).stdout
+
+
+def test_options_of_path_tcp_mean_nothing_to_others(start):
+    server = start.server(*SMALL)
+    assert "no effect" not in server.pull(*SMALL, "--path", "host_shm").stdout
+    result = server.pull(*SMALL, "--rate", "1G")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("note: --rate has no effect on host_shm (path tcp only)\n") == 1
+    several = server.pull(*SMALL, "--checksum", "--streams", "3", "--congestion", "reno")
+    assert "note: --streams, --congestion, --checksum have no effect on host_shm" in several.stdout
+    refused = server.pull(*SMALL, "--checksum", "--path", "host_shm")
+    assert refused.returncode == 2
+    assert "--checksum: path tcp only, and --path says host_shm" in refused.stderr
 
 
 def test_a_port_in_use(start, tmp_path):

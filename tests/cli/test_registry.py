@@ -8,6 +8,7 @@ import pathlib
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -63,6 +64,40 @@ def test_a_name_that_is_not_there(start, etcd):
     result = pull(etcd, "prefill-7")
     assert result.returncode == 3
     assert "knows no 'prefill-7'; there are: prefill-0" in result.stderr
+
+
+def test_a_deadline_is_for_the_way_by_name_too(start, etcd):
+    server = serve(start, etcd, "prefill-0")
+    server.process.send_signal(signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        late = pull(etcd, "prefill-0", "--deadline", "1s")
+        assert late.returncode == 5, late.stderr
+        assert "the deadline of 1s passed" in late.stderr
+        assert time.monotonic() - began < 3
+    finally:
+        server.process.send_signal(signal.SIGCONT)
+
+
+def test_a_registry_that_never_answers(start):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        registry = f"etcd://127.0.0.1:{silent.getsockname()[1]}"
+        command = ["pull", *SMALL, "--from", "prefill-0", "--registry", registry]
+        began = time.monotonic()
+        late = kvferry(*command, "--deadline", "500ms")
+        assert late.returncode == 5, late.stderr
+        assert "the deadline of 500ms passed" in late.stderr
+        assert time.monotonic() - began < 2
+        patient = kvferry(*command)
+        assert patient.returncode == 3, patient.stderr
+        assert "cannot be reached" in patient.stderr
+        waiting = start(*command)
+        held = [silent.accept() for _ in range(3)]  # the third is the one that waits
+        began = time.monotonic()
+        assert waiting.end() == 130
+        assert time.monotonic() - began < 1.5
+        for connection, _ in held:
+            connection.close()
 
 
 def test_a_server_that_is_killed_goes_with_its_lease(start, etcd):

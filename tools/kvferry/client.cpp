@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <future>
+#include <thread>
 
 #include "geometry_table.hpp"
 #include "kvferry/error.hpp"
@@ -46,17 +48,35 @@ void describe(const Client& client, const Geometry& geometry, Context& context) 
 // The library's own patience, and so the longest a connect waits.
 constexpr std::chrono::nanoseconds kConnectTimeout = std::chrono::seconds(5);
 
+// A connect cannot be broken off, so a thread waits in it. Once interrupted we do not wait for that
+// thread: it keeps what it holds until the process ends, which it then does.
+Peer unless_interrupted(const Interrupts& interrupts, std::packaged_task<Peer()> connect) {
+  std::future<Peer> peer = connect.get_future();
+  std::thread thread(std::move(connect));
+  while (peer.wait_for(std::chrono::milliseconds(50)) != std::future_status::ready) {
+    if (!interrupts.requested()) continue;
+    thread.detach();
+    interrupts.throw_if_requested();
+  }
+  thread.join();
+  return peer.get();
+}
+
 // `registry` is there where the choice is a name.
-Peer connect_peer(Node& node, const ServerChoice& choice, const Registry* registry,
-                  const ClientPlan& plan, const CredentialOptions& credentials) {
+Peer connect_peer(const std::shared_ptr<Node>& node, const ServerChoice& choice,
+                  const std::shared_ptr<Registry>& registry, const ClientPlan& plan,
+                  const CredentialOptions& credentials, const Interrupts& interrupts) {
   const auto timeout = std::min(plan.deadline.value_or(kConnectTimeout), kConnectTimeout);
   ConnectOptions how;
   how.timeout = std::chrono::ceil<std::chrono::milliseconds>(timeout);
   how.insecure = credentials.insecure;
   how.server_name = credentials.server_name;
   try {
-    return choice.is_address ? node.connect(choice.text, how)
-                             : registry->connect(node, choice.text, how);
+    return unless_interrupted(interrupts, std::packaged_task<Peer()>([=] {
+                                return choice.is_address
+                                           ? node->connect(choice.text, how)
+                                           : registry->connect(*node, choice.text, how);
+                              }));
   } catch (const Error& error) {
     // A silence that outlasts our own patience is no deadline of the user's.
     const bool own = plan.deadline && *plan.deadline <= kConnectTimeout;
@@ -83,19 +103,20 @@ auto naming_server(const std::vector<ServerChoice>& choices, const ServerChoice&
   }
 }
 
-std::vector<Server> connect_servers(Node& node, const PoolCommandOptions& options,
-                                    const ClientPlan& plan, Context& context) {
+std::vector<Server> connect_servers(const std::shared_ptr<Node>& node,
+                                    const PoolCommandOptions& options, const ClientPlan& plan,
+                                    Context& context) {
   const EndpointOptions& endpoint = options.endpoint;
   const std::vector<ServerChoice> choices = chosen_servers(endpoint);
-  std::optional<Registry> registry;
+  std::shared_ptr<Registry> registry;
   if (std::any_of(choices.begin(), choices.end(), [](const auto& c) { return !c.is_address; }))
-    registry.emplace(open_registry(endpoint.registry, context.log));
+    registry = std::make_shared<Registry>(open_registry(endpoint.registry, context.log));
   std::vector<Server> servers;
   for (const ServerChoice& choice : choices) {
     context.interrupts.throw_if_requested();
     servers.push_back(naming_server(choices, choice, [&] {
       Peer peer =
-          connect_peer(node, choice, registry ? &*registry : nullptr, plan, options.credentials);
+          connect_peer(node, choice, registry, plan, options.credentials, context.interrupts);
       RemotePool remote = find_pool(peer);
       return Server{choice.text, std::move(peer), std::move(remote)};
     }));
@@ -137,6 +158,7 @@ ConnectedClient connect_client(const PoolCommandOptions& options, const ClientPl
                                Context& context) {
   const Geometry& geometry = plan.geometry;
   chosen_servers(options.endpoint);  // a mistake in it is found before anything is allocated
+  require_certificate_for_name(options.credentials);
   DeviceChoice device = choose_device(options.device);
   context.report.device = device;
   if (!geometry.dtype_note.empty()) context.out.line("note: {}", geometry.dtype_note);
@@ -154,7 +176,7 @@ ConnectedClient connect_client(const PoolCommandOptions& options, const ClientPl
   node_options.network = network_of(options.network, false);
   node_options.ucx = options.ucx;
   node_options.credentials = options.credentials.files;
-  auto node = std::make_unique<Node>(node_options);
+  auto node = std::make_shared<Node>(node_options);
   node->add(pool);
   std::vector<Pool> check_pool;
   if (plan.check_blocks > 0) {
@@ -163,7 +185,7 @@ ConnectedClient connect_client(const PoolCommandOptions& options, const ClientPl
     check_pool.push_back(allocate_pool(device.device, check, pool_options));
     node->add(check_pool.front());
   }
-  std::vector<Server> servers = connect_servers(*node, options, plan, context);
+  std::vector<Server> servers = connect_servers(node, options, plan, context);
   Client client{std::move(device), std::move(pool), std::move(node), std::move(servers)};
   describe(client, geometry, context);
   return {std::move(client), std::move(check_pool)};

@@ -23,7 +23,7 @@ struct Server {
 struct Client {
   DeviceChoice device;
   Pool pool;
-  std::unique_ptr<Node> node;   // after the pool: closed before the pool goes
+  std::shared_ptr<Node> node;   // after the pool: closed before the pool goes
   std::vector<Server> servers;  // at least one
 
   // Of a command that goes to one.

@@ -88,6 +88,13 @@ void add_client_credentials(CLI::App& app, CredentialOptions& o) {
       ->group(kGroup);
 }
 
+void require_certificate_for_name(const CredentialOptions& o) {
+  if (o.server_name.empty() || !o.files.certificate.empty()) return;
+  throw Error(ErrorCode::invalid_argument,
+              "--tls-name needs a certificate (--tls-cert, --tls-key, --tls-ca): without one the "
+              "server shows none that could be for that name");
+}
+
 Permission parse_permission(const std::string& text) {
   const std::size_t equals = text.find('=');
   if (equals == std::string::npos || equals == 0) bad(text, "there is no name before a =");

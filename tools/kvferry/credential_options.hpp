@@ -22,6 +22,9 @@ struct CredentialOptions {
 void add_server_credentials(CLI::App& app, CredentialOptions& o);
 void add_client_credentials(CLI::App& app, CredentialOptions& o);
 
+// Throws: Error{invalid_argument} where --tls-name has no effect.
+void require_certificate_for_name(const CredentialOptions& o);
+
 // "reader=read", "loader=read,write:kv,kv2", "*=read". Throws: Error{invalid_argument} quoting it.
 Permission parse_permission(const std::string& text);
 std::vector<Permission> parse_permissions(const std::vector<std::string>& texts);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <set>
 #include <stdexcept>
 
 #include "kvferry/error.hpp"
@@ -148,6 +149,20 @@ void run_round(const MoveRequest& request, const Client& client, const IdLists& 
   run.last_is_unverified = false;
 }
 
+// Said of each path chosen that knows no streams, rates and the like.
+void note_options_for_tcp(const MoveRequest& request, Context& context) {
+  if (request.for_tcp.empty() || request.transfer.path != "auto") return;
+  std::set<std::string> paths;
+  for (const RemoteReport& remote : context.report.remotes) {
+    for (const PairExplanation& pair : remote.pairs)
+      if (pair.local_pool == kPoolName && pair.chosen != "tcp") paths.insert(pair.chosen);
+  }
+  for (const std::string& path : paths)
+    context.out.line("note: {} {} no effect on {} (path tcp only)",
+                     fmt::join(request.for_tcp, ", "), request.for_tcp.size() == 1 ? "has" : "have",
+                     path);
+}
+
 }  // namespace
 
 MoveRequest check_request(const MoveOptions& options, Direction direction) {
@@ -171,6 +186,11 @@ MoveRequest check_request(const MoveOptions& options, Direction direction) {
   transfer.max_sms = options.sms;
   transfer.remote_pool = kPoolName;
   apply(options.network, transfer);
+  request.for_tcp = given_for_tcp(options.network);
+  if (!request.for_tcp.empty() && options.path != "auto" && options.path != "tcp")
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("{}: path tcp only, and --path says {}; leave out one of them",
+                            fmt::join(request.for_tcp, ", "), options.path));
   if (!options.deadline.empty()) {
     transfer.deadline =
         naming_option("--deadline", [&] { return parse_duration(options.deadline); });
@@ -216,6 +236,7 @@ void prepare(const MoveRequest& request, const Client& client, Context& context)
   context.report.prepare_s = took.count();
   for (const RemoteReport& remote : context.report.remotes)
     print_chosen_path(remote.pairs, request.transfer.path, context.out);
+  note_options_for_tcp(request, context);
   context.out.field("mapped", fmt::format("in {}", format_seconds(took.count())));
 }
 

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "client.hpp"
 #include "context.hpp"
@@ -18,6 +20,7 @@ struct MoveRequest {
   std::uint64_t block_count = 0;  // of one transfer
   std::uint32_t rounds = 1;
   TransferOptions transfer;
+  std::vector<std::string> for_tcp;  // the options given that other paths ignore
 
   std::uint32_t layers() const { return transfer.layers.end - transfer.layers.begin; }
 };

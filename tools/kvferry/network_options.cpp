@@ -65,6 +65,15 @@ NetworkOptions network_of(const NetworkCommandOptions& options, bool serves) {
   return network;
 }
 
+std::vector<std::string> given_for_tcp(const NetworkCommandOptions& options) {
+  std::vector<std::string> given;
+  if (options.streams != 0) given.emplace_back("--streams");
+  if (!options.congestion.empty()) given.emplace_back("--congestion");
+  if (options.checksum) given.emplace_back("--checksum");
+  if (!options.rate.empty()) given.emplace_back("--rate");
+  return given;
+}
+
 void apply(const NetworkCommandOptions& options, TransferOptions& transfer) {
   transfer.checksum = options.checksum;
   if (!options.rate.empty())

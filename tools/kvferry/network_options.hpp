@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "kvferry/node.hpp"
 #include "kvferry/transfer.hpp"
@@ -27,6 +28,8 @@ void add_move_network(CLI::App& app, NetworkCommandOptions& options);
 void add_serve_network(CLI::App& app, NetworkCommandOptions& options);
 // Throws: Error{invalid_argument} naming the option.
 NetworkOptions network_of(const NetworkCommandOptions& options, bool serves);
+// The options given that matter to path tcp alone.
+std::vector<std::string> given_for_tcp(const NetworkCommandOptions& options);
 // What each transfer is told; the number of streams is its node's.
 void apply(const NetworkCommandOptions& options, TransferOptions& transfer);
 

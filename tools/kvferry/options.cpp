@@ -25,6 +25,7 @@ constexpr const char* kOutput = "Output";
 void add_endpoint(CLI::App& app, EndpointOptions& o, const char* socket_text) {
   app.add_option("--ip", o.ip, "IP address of the server")
       ->type_name("ADDRESS")
+      ->check(not_empty())
       ->default_str(o.ip)
       ->group(kWhere);
   number(app, "--port", o.port, {0, 65535}, "TCP port of the server")->default_str("5555");

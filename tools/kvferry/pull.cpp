@@ -107,10 +107,12 @@ class PullVerifier final : public Verifier {
                     round, format_count(found.bytes), found.layer, found.block, ids_.remote[place],
                     client_.servers.size() == 1 ? "" : " of " + printable(server.label),
                     found.offset,
+                    // To a credential that may only read, every pool is read-only.
                     server.remote.writable
                         ? "; the server's pool is writable: blocks that somebody pushed into hold "
                           "other bytes than its fill"
-                        : ""));
+                        : "; if others may push into the server's pool, blocks that somebody "
+                          "pushed into hold other bytes than its fill"));
   }
 
   void check_other(std::uint32_t round, const std::vector<BlockSpec>& specs, LayerRange layers,

@@ -117,9 +117,15 @@ Pool make_pool(const ServeOptions& options, const Geometry& geometry, Device dev
   return pool;
 }
 
+// [::1], as clients and URLs write it, is ::1.
+std::string without_brackets(const std::string& ip) {
+  const bool has = ip.starts_with('[') && ip.ends_with(']');
+  return has ? ip.substr(1, ip.size() - 2) : ip;
+}
+
 ListenOptions listen_options(const ServeOptions& options) {
   ListenOptions listen;
-  listen.ip = options.endpoint.ip;
+  listen.ip = without_brackets(options.endpoint.ip);
   listen.port = options.endpoint.port;
   listen.insecure = options.credentials.insecure;
   listen.permissions = parse_permissions(options.credentials.permits);

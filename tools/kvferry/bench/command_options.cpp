@@ -1,4 +1,5 @@
 #include <CLI/CLI.hpp>
+#include <initializer_list>
 #include <string>
 
 #include "bench/command.hpp"
@@ -92,6 +93,11 @@ void add_output(CLI::App& app, BenchOptions& o) {
       ->group("");
 }
 
+// What is given is heeded, or refused.
+void exclude(CLI::App& app, const char* mode, std::initializer_list<const char*> ignored) {
+  for (const char* name : ignored) app.get_option(mode)->excludes(app.get_option(name));
+}
+
 }  // namespace
 
 CLI::App& add_bench(CLI::App& root, BenchOptions& options) {
@@ -100,6 +106,11 @@ CLI::App& add_bench(CLI::App& root, BenchOptions& options) {
   add_networks(app, options);
   add_other(app, options);
   add_output(app, options);
+  exclude(app, "--list", {"--reps", "--seconds-per-case", "--costs", "--json", "--csv", "--html"});
+  exclude(app, "--compare",
+          {"--quick", "--only", "--reps", "--seconds-per-case", "--costs", "--congestion",
+           "--ucx-transports", "--json", "--csv", "--html"});
+  exclude(app, "--calibrate", {"--only", "--json", "--csv", "--html"});
   app.footer(bench::kBenchFooter);
   return app;
 }
