@@ -240,8 +240,8 @@ class Node:
     def close(self) -> None:
         """Ends running transfers as cancelled, then every connection. Does nothing the second time.
 
-        Returns when nothing of ours moves any more; takes up to 3 seconds for a peer that does not answer, and as long as
-        a `connect` of another thread that is under way. It does not wait for peers that have a pool of ours mapped:
+        Returns when nothing of ours moves any more; takes up to 3 seconds for a peer that does not answer, and as long
+        as a `connect` of another thread that is under way. It does not wait for peers that have a pool of ours mapped:
         `Pool.revoke` before memory is freed that you attached.
         """
         if self._core.closed():
