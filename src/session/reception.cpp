@@ -70,6 +70,7 @@ struct Reception::Guest {
   asio::steady_timer timer;
   std::shared_ptr<Channel> channel;  // instead of the socket, while it speaks our frames
   std::string name, source;
+  bool told = false;         // over the channel, why it is not let in
   bool attempted = false;    // it did more than read the signpost
   bool crowded_out = false;  // by others: no failure of its own
 };
@@ -154,9 +155,13 @@ asio::awaitable<void> Reception::attend(std::shared_ptr<Guest> guest) {
 // Closing with unread input would reset the connection, and the other side could lose our last
 // word, which says why: wait a little for it to close.
 asio::awaitable<void> Reception::see_off(std::shared_ptr<Guest> guest) {
-  if (guest->channel || !guest->socket.is_open()) co_return;
+  if (guest->channel ? !guest->told : !guest->socket.is_open()) co_return;
   guest->allow(kFarewellTime, guest);
   try {
+    if (guest->told) {
+      co_await guest->channel->receive_at_most(wire::kMaxHandshakePayloadBytes);  // its Hello
+      co_return co_await guest->channel->flush_and_close();
+    }
     guest->socket.shutdown(tcp::socket::shutdown_send);
     std::array<std::byte, 1024> scrap;
     while (co_await guest->socket.async_read_some(asio::buffer(scrap), asio::use_awaitable) > 0) {
@@ -198,21 +203,14 @@ asio::awaitable<void> Reception::prove(Guest& guest) {
   const auto channel = std::make_shared<Channel>(Stream(std::move(guest.socket), std::move(end)));
   const auto rights = rights_of(setup_.permissions, proven);
   if (!rights) {
-    guest.channel = channel;
     const std::string why = fmt::format("{} has no permission here (--permit)", caller.describe());
-    co_await turn_away(*channel, why);
+    guest.channel = channel;
+    guest.told = true;
+    channel->send(wire::Refusal{ErrorCode::refused, why, {}});
     throw Error(ErrorCode::refused, why);
   }
   caller.rights = *rights;
   setup_.on_control(channel, std::move(caller), std::nullopt);
-}
-
-// Who has proved itself may know why it is not let in. Its Hello is read first: closing with unread
-// input would reset the connection, and our word could be lost.
-asio::awaitable<void> Reception::turn_away(Channel& channel, std::string why) {
-  co_await channel.receive_at_most(wire::kMaxHandshakePayloadBytes);
-  channel.send(wire::Refusal{ErrorCode::refused, std::move(why), {}});
-  co_await channel.flush_and_close();
 }
 
 // Not TLS: a frame of ours.

@@ -54,7 +54,6 @@ class Reception : public std::enable_shared_from_this<Reception> {
   asio::awaitable<void> attend(std::shared_ptr<Guest> guest);
   asio::awaitable<void> show_signpost(Guest& guest);
   asio::awaitable<void> prove(Guest& guest);
-  asio::awaitable<void> turn_away(Channel& channel, std::string why);
   asio::awaitable<void> hear(Guest& guest);
   asio::awaitable<void> see_off(std::shared_ptr<Guest> guest);
   void admit_data(Guest& guest, const wire::Id& session, std::uint32_t stream, DataStream data);
