@@ -1,5 +1,6 @@
 #include "path/tcp/cuda_stages.hpp"
 
+#include <algorithm>
 #include <asio/post.hpp>
 #include <atomic>
 
@@ -9,6 +10,10 @@
 
 namespace kvferry::path::tcp {
 namespace {
+
+// SMs for one stage's copy: with as many on the other queues they fill PCIe 5, and twice as many
+// were no faster (one H200).
+constexpr std::uint32_t kStageSms = 16;
 
 kernels::Launch launch_for(const plan::Plan& plan, const cuda::DeviceInfo& info, bool pack,
                            std::uint32_t max_sms) {
@@ -21,7 +26,7 @@ kernels::Launch launch_for(const plan::Plan& plan, const cuda::DeviceInfo& info,
   in.compute_major = info.compute_major;
   in.sm_count = info.sm_count;
   in.shared_bytes = info.shared_bytes;
-  in.max_sms = max_sms;
+  in.max_sms = max_sms == 0 ? kStageSms : std::min(max_sms, kStageSms);
   in.copy = CopyMethod::kernel;
   in.to_host = pack;
   in.writes_remote = pack;
@@ -35,16 +40,19 @@ Stage::~Stage() { of_->give_back(use_, holder_, std::move(parts_)); }
 void Stage::copy(const PackedRows& rows, std::uint64_t offset, std::uint64_t bytes, bool pack,
                  std::uint32_t max_sms, std::function<void(bool)> done) {
   const cuda::DeviceGuard guard(of_->lane().device());
-  const cudaStream_t stream = parts_.slot->stream.get();
   const auto address = reinterpret_cast<std::uint64_t>(parts_.memory.data());
   std::atomic_ref(parts_.words->done).store(0, std::memory_order_relaxed);
   const auto plans = stage_plans(rows, offset, bytes, address, pack);
+  CopyQueue& queue = of_->next_queue(pack);
+  const std::lock_guard lock(queue.mutex);
+  Slot& slot = *queue.slot;
+  const cudaStream_t stream = slot.stream.get();
   try {
     for (const plan::Plan& plan : plans) {
       kernels::Control control;
       control.words = parts_.words;
-      control.relay = reinterpret_cast<std::uint32_t*>(parts_.slot->relay.data());
-      control.ticket = parts_.slot->next_tickets(kernels::launches(plan));
+      control.relay = reinterpret_cast<std::uint32_t*>(slot.relay.data());
+      control.ticket = slot.next_tickets(kernels::launches(plan));
       control.tell_end = &plan == &plans.back();
       const auto launch = launch_for(plan, of_->lane().info(), pack, max_sms);
       cuda::check(static_cast<cudaError_t>(kernels::launch_copy(plan, launch, control, stream)),
@@ -59,19 +67,26 @@ void Stage::copy(const PackedRows& rows, std::uint64_t offset, std::uint64_t byt
 }
 
 Stages::Stages(int device, std::shared_ptr<NetThreads> threads)
-    : lane_(Lane::open(device)), threads_(std::move(threads)), watch_(device) {}
+    : lane_(Lane::open(device)), threads_(std::move(threads)), watch_(device) {
+  for (Queues* queues : {&packing_, &scattering_})
+    for (CopyQueue& queue : *queues) queue.slot = lane_->take_slot();
+}
 
 Stages::~Stages() {
-  for (Stage::Parts& parts : free_) {
-    lane_->give_back(std::move(parts.slot));
-    lane_->give_back(parts.words);
-  }
+  for (Queues* queues : {&packing_, &scattering_})
+    for (CopyQueue& queue : *queues) lane_->give_back(std::move(queue.slot));
+  for (const Stage::Parts& parts : free_) lane_->give_back(parts.words);
   try {
     const cuda::DeviceGuard guard(lane_->device());
     free_.clear();
   } catch (const Error&) {
     // The driver is gone: the process is ending.
   }
+}
+
+CopyQueue& Stages::next_queue(bool pack) noexcept {
+  if (pack) return packing_[packs_++ % kCopyQueues];
+  return scattering_[scatters_++ % kCopyQueues];
 }
 
 std::unique_ptr<Stage> Stages::take(StageUse use, const void* holder,
@@ -92,21 +107,17 @@ std::unique_ptr<Stage> Stages::take(StageUse use, const void* holder,
 }
 
 void Stage::complete() {
-  if (parts_.slot) return;
+  if (parts_.words != nullptr) return;
   const cuda::DeviceGuard guard(of_->lane().device());
   parts_.memory = cuda::PinnedBuffer::allocate(kStageBytes);
   parts_.words = of_->lane().take_words();
-  parts_.slot = of_->lane().take_slot();
 }
 
 void Stages::give_back(StageUse use, const void* holder, Stage::Parts parts) noexcept {
   std::vector<StageQueue::Waiting> told;
   {
     const std::lock_guard lock(mutex_);
-    if (parts.slot)
-      free_.push_back(std::move(parts));
-    else if (parts.words != nullptr)
-      lane_->give_back(parts.words);
+    if (parts.words != nullptr) free_.push_back(std::move(parts));
     told = queue_.give_back(use, holder);
   }
   try {

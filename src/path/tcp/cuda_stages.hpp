@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <functional>
 #include <map>
@@ -19,13 +20,12 @@ namespace kvferry::path::tcp {
 
 class Stages;
 
-// One stage: pinned memory, and a stream on which a kernel fills or empties it. Exclusive to who
-// took it, and given back when destroyed.
+// One stage: pinned memory that a kernel fills or empties. Exclusive to who took it, and given back
+// when destroyed.
 class Stage final : public Staged {
  public:
   struct Parts {
     cuda::PinnedBuffer memory;
-    std::unique_ptr<Slot> slot;
     kernels::Words* words = nullptr;
   };
   Stage(std::shared_ptr<Stages> of, StageUse use, const void* holder, Parts parts)
@@ -46,6 +46,15 @@ class Stage final : public Staged {
   Parts parts_;
 };
 
+// A stream on which the copies of stages follow one another.
+struct CopyQueue {
+  std::mutex mutex;  // held while one is launched
+  std::unique_ptr<Slot> slot;
+};
+// Of these for each direction, in turn. Two or three copies at once hide each other's beginnings
+// and ends; a stream for each stage gave 25 GB/s by eight streams where four give 27 (one H200).
+inline constexpr unsigned kCopyQueues = 4;
+
 // The stages of one GPU.
 class Stages final : public std::enable_shared_from_this<Stages> {
  public:
@@ -61,6 +70,8 @@ class Stages final : public std::enable_shared_from_this<Stages> {
 
  private:
   friend class Stage;
+  using Queues = std::array<CopyQueue, kCopyQueues>;
+  CopyQueue& next_queue(bool pack) noexcept;
   // Tells those who wait, not here but on a thread of its own: whoever gives back may hold locks
   // that the other one's link wants.
   void give_back(StageUse use, const void* holder, Stage::Parts parts) noexcept;
@@ -70,6 +81,8 @@ class Stages final : public std::enable_shared_from_this<Stages> {
   std::mutex mutex_;
   StageQueue queue_{kMostStages};
   std::vector<Stage::Parts> free_;
+  Queues packing_, scattering_;
+  std::atomic<unsigned> packs_ = 0, scatters_ = 0;
   StageWatch watch_;
 };
 

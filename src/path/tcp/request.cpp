@@ -42,7 +42,9 @@ std::shared_ptr<const PackedRows> lay_out_request(const wire::MoveRequest& reque
 
 std::uint32_t choose_chunk_bytes(std::uint64_t bytes, std::uint64_t block_bytes, unsigned streams,
                                  std::uint64_t bytes_per_s) noexcept {
-  constexpr std::uint64_t kUsual = 1u << 20, kLeast = 256u << 10;
+  // Each costs a launch at a GPU: of 1 MiB they took four and eight streams to 88 % of plain
+  // sockets, of 2 MiB to more than 100 (bench_tcp_engine, one H200).
+  constexpr std::uint64_t kUsual = wire::kMaxChunkBytes, kLeast = 256u << 10;
   std::uint64_t chunk =
       std::clamp<std::uint64_t>(bytes / (4 * std::max(streams, 1u)), kLeast, kUsual);
   // A chunk goes at once: 20 of them a second keep the rate even.
