@@ -36,7 +36,7 @@ struct PeerEvent {
 // How blocks move over networks (path tcp).
 struct NetworkOptions {
   unsigned threads = 0;  // that move bytes through sockets; 0: a core each, at most 8
-  unsigned streams = 0;  // connections of a transfer that names no number; 0: two
+  unsigned streams = 0;  // of a transfer that names none; 0: half of `threads`, 2 to 4
   // TCP congestion control of data connections, of both ends where the other has no wish of its
   // own. Empty: the system's; on loopback, where bbr is slow, cubic or reno instead of it.
   std::string congestion{};

@@ -253,10 +253,11 @@ TEST_F(Network, AQuietPeerStays) {
 TEST_F(Network, ATransferUsesAsManyStreamsAsItSaysOrItsNode) {
   const Credentials token = files.token("a");
   serve(token);
-  const auto streams_of = [&](unsigned of_node, unsigned of_transfer) {
+  const auto streams_of = [&](unsigned of_node, unsigned of_transfer, unsigned threads = 2) {
     NodeOptions options;
     options.credentials = token;
     options.network.streams = of_node;
+    options.network.threads = threads;
     Node node(options);
     node.add(local);
     TransferOptions transfer;
@@ -268,6 +269,8 @@ TEST_F(Network, ATransferUsesAsManyStreamsAsItSaysOrItsNode) {
     return pull.report().method;
   };
   EXPECT_THAT(streams_of(0, 0), HasSubstr("2 tls streams"));
+  EXPECT_THAT(streams_of(0, 0, 6), HasSubstr("3 tls streams"));
+  EXPECT_THAT(streams_of(0, 0, 16), HasSubstr("4 tls streams"));
   EXPECT_THAT(streams_of(3, 0), HasSubstr("3 tls streams"));
   EXPECT_THAT(streams_of(3, 1), HasSubstr("1 tls stream,"));
   EXPECT_THAT(streams_of(0, 4), HasSubstr("4 tls streams"));

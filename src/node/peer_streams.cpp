@@ -87,7 +87,8 @@ void PeerImpl::make_links() {
   setup.control = control_;
   setup.congestion = node->network().congestion;
   setup.limit = node->rate_limit();
-  if (node->network().streams != 0) setup.streams = node->network().streams;
+  const unsigned streams = node->network().streams;
+  setup.streams = streams != 0 ? streams : node->net_threads()->usual_streams();
   asking_ = std::make_shared<DataLink>(setup);
   serving_ = std::make_shared<DataLink>(setup);
 }

@@ -35,7 +35,7 @@ void add_congestion(CLI::App& app, NetworkCommandOptions& o) {
 
 void add_move_network(CLI::App& app, NetworkCommandOptions& o) {
   number(app, "--streams", o.streams, {0, 256}, "TCP connections a transfer uses at once")
-      ->default_str("0: two")
+      ->default_str("0: half as many as cores, 2 to 4")
       ->group(kNetwork);
   add_congestion(app, o);
   app.add_flag("--checksum", o.checksum,

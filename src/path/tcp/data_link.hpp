@@ -25,9 +25,6 @@
 
 namespace kvferry::path::tcp {
 
-// How many streams a transfer uses where neither it nor its node names a number.
-inline constexpr unsigned kDefaultStreams = 2;
-
 // What a DataLink needs of the control connection to its peer.
 class LinkControl {
  public:
@@ -69,9 +66,9 @@ class DataLink final : public StreamOwner, public std::enable_shared_from_this<D
     std::shared_ptr<NetThreads> threads;
     std::shared_ptr<StagePools> stages;
     std::weak_ptr<LinkControl> control;
-    std::string congestion;              // ours for every stream; empty: what suits
-    std::shared_ptr<RateLimit> limit;    // of all that this process sends; may be null
-    unsigned streams = kDefaultStreams;  // of a transfer that names no number
+    std::string congestion;            // ours for every stream; empty: what suits
+    std::shared_ptr<RateLimit> limit;  // of all that this process sends; may be null
+    unsigned streams = 2;              // of a transfer that names no number
   };
   explicit DataLink(Setup setup) : setup_(std::move(setup)) {}
 
