@@ -9,6 +9,7 @@
 
 #include "bench/topology.hpp"
 #include "memory/available_memory.hpp"
+#include "path/tcp/net_threads.hpp"
 
 namespace kvferry::cli::bench {
 namespace {
@@ -30,6 +31,7 @@ Topology read_topology(const std::string& ucx_transports) {
   Topology topology;
   topology.host_bytes = memory::available_host_bytes().value_or(0);
   topology.cores = std::max(1u, std::thread::hardware_concurrency());
+  topology.usual_streams = path::tcp::NetThreads(0).usual_streams();
   add_gpus(topology);
   add_network(topology, ucx_transports);
   return topology;

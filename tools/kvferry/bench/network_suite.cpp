@@ -87,12 +87,15 @@ class NetworkBuilder {
 
   void add_tcp(const DevicePair& pair) {
     if (!pair.sweeps) {
-      const std::uint32_t usual = std::min<std::uint32_t>(2, streams_.back());
-      for (const bool pull : {true, false}) add(tcp_work(pair, kMoved, usual, "plain"), pull);
+      const std::uint32_t two = std::min<std::uint32_t>(2, streams_.back());
+      for (const bool pull : {true, false}) add(tcp_work(pair, kMoved, two, "plain"), pull);
       return;
     }
     // Works of as many streams and of one wire stand together: they share connections.
     for (const std::uint32_t streams : streams_) add_plain(pair, streams);
+    for (const bool pull : {true, false}) {
+      if (!quick_) add(tcp_work(pair, 1, topology_.usual_streams, "plain"), pull);
+    }
     for (const std::uint32_t streams : streams_) {
       if (quick_ && (streams > 1 || pair.server != "host")) break;
       for (const bool pull : {true, false}) {

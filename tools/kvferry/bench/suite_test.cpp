@@ -185,6 +185,7 @@ TEST(Select, groups_and_parts_of_keys) {
 TEST(Suite, networks_have_every_acceptance_row) {
   Topology t = with_gpus(2);
   t.cores = 32;
+  t.usual_streams = 4;
   t.iperf3 = "/usr/bin/iperf3";
   t.no_ucx.clear();
   const auto all = keys(make_suite(t, false).works);
@@ -194,6 +195,7 @@ TEST(Suite, networks_have_every_acceptance_row) {
         "tcp/loopback/host-host/pull/scattered/auto/65536x64x40/8streams/tls",
         "tcp/loopback/host-host/pull/scattered/auto/65536x64x40/1streams/checksum",
         "tcp/loopback/host-host/pull/scattered/auto/65536x1x40/1streams",
+        "tcp/loopback/cuda:0-cuda:1/push/scattered/auto/65536x1x40/4streams",
         "tcp/loopback/host-host/pull/contiguous/auto/65536x64x40/openssl/8streams/tls",
         "tcp/loopback/host-host/push/contiguous/auto/65536x64x40/iperf3/8streams",
         "tcp/loopback/cuda:1-cuda:0/pull/scattered/auto/65536x64x40/8streams",

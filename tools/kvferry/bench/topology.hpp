@@ -27,6 +27,7 @@ struct Topology {
   std::string no_gpus;                      // why gpus is empty
   std::uint64_t host_bytes = 0;             // memory that can still be taken
   unsigned cores = 1;                       // that this process may use
+  unsigned usual_streams = 2;               // over tcp, of a transfer that names no number
   std::string iperf3{};                     // that program; empty: it is not installed
   std::string no_ucx{"nobody has looked"};  // why path ucx cannot be measured; empty: it can
 };
