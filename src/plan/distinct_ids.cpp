@@ -6,7 +6,7 @@
 namespace kvferry::plan {
 namespace {
 
-// Ids from here on are sorted instead: a table for all 2^32 would have 16 GiB.
+// Ids from here on are sorted instead: a table for all 2^32 would have 8 GiB.
 constexpr std::uint32_t kMaxStamped = 1u << 22;
 
 // A list often ascends: nothing to look up then.
@@ -17,12 +17,14 @@ bool ascends(std::span<const std::uint32_t> ids) {
   return true;
 }
 
-// Marks ids with the number of the call, so that the next call finds none of them marked.
+// Marks ids with the number of the call, so that the next call finds none of them marked. 16 bits
+// of it: a caller that has slept finds the table cold, and half as many lines are 1 us less for 480
+// ids and more.
 class StampTable {
  public:
   void begin(std::size_t ids_below) {
     if (stamps_.size() < ids_below) stamps_.resize(ids_below, 0);
-    if (++epoch_ == 0) {  // after 2^32 calls old stamps would look new
+    if (++epoch_ == 0) {  // after 2^16 calls old stamps would look new
       std::fill(stamps_.begin(), stamps_.end(), 0);
       epoch_ = 1;
     }
@@ -35,8 +37,8 @@ class StampTable {
   }
 
  private:
-  std::vector<std::uint32_t> stamps_;
-  std::uint32_t epoch_ = 0;
+  std::vector<std::uint16_t> stamps_;
+  std::uint16_t epoch_ = 0;
 };
 
 std::optional<std::size_t> find_repeated_sorted(std::span<const std::uint32_t> ids) {

@@ -35,6 +35,16 @@ TEST(DistinctIds, AgreesWithASet) {
   EXPECT_GT(repeated, 1'000);
 }
 
+// What a call of long ago marked is not taken for a mark of this one.
+TEST(DistinctIds, MarksOfOldCallsAreForgotten) {
+  const Ids all{2, 1, 0}, others{1, 0};
+  for (const int calls_between : {65'534, 65'535}) {
+    ASSERT_FALSE(find_repeated(all, 2));
+    for (int call = 0; call < calls_between; ++call) ASSERT_FALSE(find_repeated(others, 2));
+    EXPECT_FALSE(find_repeated(all, 2)) << calls_between;
+  }
+}
+
 TEST(DistinctIds, ThreadsDoNotShareMarks) {
   const Ids ids{5, 3, 4};
   std::vector<std::thread> threads;
