@@ -46,10 +46,11 @@ struct ControlArgs {
   std::uint32_t tell_end = 0;
 };
 
-// Payloads travel in the kernel's parameters, and a launch costs what they measure: one kernel for
+// Payloads travel in the kernel's parameters, and a launch costs what they measure (from call to
+// done 8.9 us for 1.2 KB of them, 9.2 for 2.4, 10.2 for 6.9, 16.5 for 32, one H200): one kernel for
 // each of a few sizes. CUDA's limit on all parameters is 32,764 bytes.
-inline constexpr std::size_t kPayloadClasses = 4;
-inline constexpr std::size_t kPayloadBytes[kPayloadClasses] = {1024, 6656, 15360, 32000};
+inline constexpr std::size_t kPayloadClasses = 5;
+inline constexpr std::size_t kPayloadBytes[kPayloadClasses] = {1024, 2560, 6656, 15360, 32000};
 
 template <std::size_t kBytes>
 struct Params {

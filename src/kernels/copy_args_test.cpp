@@ -170,7 +170,7 @@ TEST(CopyArgs, SmallIdsTakeHalfTheBytes) {
   EXPECT_EQ(payload_bytes(plan, all), 1638u * 8);
   plan.id_limit = 1u << 16;
   EXPECT_EQ(payload_bytes(plan, all), 1638u * 4);
-  EXPECT_LE(payload_bytes(plan, all), kPayloadBytes[1]) << "the second class of launches";
+  EXPECT_LE(payload_bytes(plan, all), kPayloadBytes[2]) << "the third class of launches";
   expect_every_row_once(plan, {.ctas = 3, .threads = 64, .group = 32});
   plan.id_limit = (1u << 16) + 1;
   EXPECT_EQ(payload_bytes(plan, all), 1638u * 8);

@@ -109,7 +109,8 @@ const void* pick(std::uint32_t payload_class) {
     case 0: return reinterpret_cast<const void*>(&copy_tma<kRings, kPayloadBytes[0]>);
     case 1: return reinterpret_cast<const void*>(&copy_tma<kRings, kPayloadBytes[1]>);
     case 2: return reinterpret_cast<const void*>(&copy_tma<kRings, kPayloadBytes[2]>);
-    default: return reinterpret_cast<const void*>(&copy_tma<kRings, kPayloadBytes[3]>);
+    case 3: return reinterpret_cast<const void*>(&copy_tma<kRings, kPayloadBytes[3]>);
+    default: return reinterpret_cast<const void*>(&copy_tma<kRings, kPayloadBytes[4]>);
   }
 }
 

@@ -146,7 +146,8 @@ int launch_copy(const plan::Plan& plan, const Launch& launch, const Control& con
       case 0: error = launch_slice<kPayloadBytes[0]>(plan, slice, launch, k, c, stream); break;
       case 1: error = launch_slice<kPayloadBytes[1]>(plan, slice, launch, k, c, stream); break;
       case 2: error = launch_slice<kPayloadBytes[2]>(plan, slice, launch, k, c, stream); break;
-      default: error = launch_slice<kPayloadBytes[3]>(plan, slice, launch, k, c, stream); break;
+      case 3: error = launch_slice<kPayloadBytes[3]>(plan, slice, launch, k, c, stream); break;
+      default: error = launch_slice<kPayloadBytes[4]>(plan, slice, launch, k, c, stream); break;
     }
   }
   return error;
