@@ -54,7 +54,7 @@ CompletedProgram completion_model(const CLI::App& app) {
     for (const CLI::Option* option : sub->get_options()) {
       if (option->get_positional()) {
         command.words = fixed_words(option->get_type_name());
-      } else if (!option->get_group().empty()) {  // not a hidden one
+      } else if (option->get_group() != kHidden) {
         command.options.push_back(model_of(*option));
       }
     }

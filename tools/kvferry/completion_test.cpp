@@ -10,6 +10,7 @@
 #include <fstream>
 
 #include "completion_model.hpp"
+#include "option_checks.hpp"
 #include "options.hpp"
 
 namespace kvferry::cli {
@@ -55,7 +56,7 @@ TEST_F(Completion, knows_every_command_and_option_of_the_parser) {
     for (const CLI::App* sub : app_->get_subcommands([](const CLI::App*) { return true; })) {
       EXPECT_THAT(script, HasSubstr(sub->get_name())) << shell;
       for (const CLI::Option* option : sub->get_options()) {
-        if (option->get_positional() || option->get_group().empty()) continue;  // hidden
+        if (option->get_positional() || option->get_group() == kHidden) continue;
         const std::string dashes = std::string(shell) == "fish" ? "-l " : "--";
         EXPECT_THAT(script, HasSubstr(dashes + option->get_lnames().front())) << shell;
       }

@@ -209,7 +209,7 @@ void add_explain(CLI::App& root, ExplainOptions& o) {
   add_geometry(app, o.geometry, kGeometry);
   add_memory(app, o);
   // Nothing is moved, so nothing is sized; taken, so that the flags of pull fit here too.
-  app.get_option("--available-memory")->group("");
+  app.get_option("--available-memory")->group(kHidden);
   add_ucx(app, o.ucx);
   add_output(app, o.debug, &o.json);
   app.footer(fmt::format("{}\n\n{}", kExplainFooter, exit_codes_help()));

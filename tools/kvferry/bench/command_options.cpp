@@ -90,7 +90,7 @@ void add_output(CLI::App& app, BenchOptions& o) {
       ->group(kOutput);
   app.add_flag("--debug", o.debug, "log in detail to standard error")->group(kOutput);
   app.add_flag("--worker", o.worker, "clients of a benchmark, told what to do on standard input")
-      ->group("");
+      ->group(kHidden);
 }
 
 // What is given is heeded, or refused.
