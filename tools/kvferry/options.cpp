@@ -62,11 +62,12 @@ void add_announcement(CLI::App& app, ServeOptions& o) {
       ->check(not_empty())
       ->default_str("--ip and --port; for 0.0.0.0 or ::, the addresses of the interfaces")
       ->group(kByName);
-  number(
-      app, "--lease", o.lease_s, {1, 3600},
-      "seconds after which the registry forgets a server that died; renewed three times as often")
-      ->type_name("SECONDS")
-      ->default_str("5")
+  app.add_option("--lease", o.lease,
+                 "time after which the registry forgets a server that died, 1 s to 1 h; whole "
+                 "seconds, or with a unit (s, m, h). Renewed three times as often")
+      ->type_name("TIME")
+      ->check(not_empty())
+      ->default_str("5s")
       ->group(kByName);
 }
 
@@ -164,8 +165,8 @@ void add_how(CLI::App& app, MoveOptions& o) {
       ->group(kHow);
   app.add_option(
          "--deadline", o.deadline,
-         "give up on a transfer, and on connecting, after this time; a number and ns, us, ms, s, "
-         "m or h")
+         "give up on a transfer, and on connecting, after this time; seconds, or a number and ns, "
+         "us, ms, s, m or h")
       ->type_name("TIME")
       ->check(not_empty())
       ->default_str("none")

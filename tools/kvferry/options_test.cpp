@@ -53,7 +53,7 @@ TEST(Options, servers_by_name) {
   ASSERT_EQ(parse("explain --to a", line), "ok");
   EXPECT_EQ(line.explain.endpoint.servers, "a");
   ASSERT_EQ(parse("serve --name a --registry etcd://h --advertise b:1 --lease 9", line), "ok");
-  EXPECT_EQ(line.serve.lease_s, 9u);
+  EXPECT_EQ(line.serve.lease, "9");
   EXPECT_THAT(parse("pull --from a --port 1"), HasSubstr("--from"));
   EXPECT_THAT(parse("peers --registry http://me:secret@h"), HasSubstr("begins with neither"));
   EXPECT_THAT(parse("peers --registry http://me:secret@h"), testing::Not(HasSubstr("secret")));

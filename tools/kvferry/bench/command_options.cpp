@@ -28,8 +28,8 @@ void add_what(CLI::App& app, BenchOptions& o) {
       ->default_str("31")
       ->group(kWhat);
   app.add_option("--seconds-per-case", o.seconds_per_case,
-                 "no more repetitions of a case after this time, once there are 11; a number and "
-                 "ms, s or m")
+                 "no more repetitions of a case after this time, once there are 11; seconds, or a "
+                 "number and ms, s or m")
       ->type_name("TIME")
       ->default_str("3s")
       ->group(kWhat);
