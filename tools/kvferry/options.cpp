@@ -22,10 +22,25 @@ constexpr const char* kWhat = "What to move";
 constexpr const char* kHow = "How to move it";
 constexpr const char* kOutput = "Output";
 
+// What other tools take as one word comes in two here. An IPv6 address has two colons at least.
+std::string ip_error(const std::string& given) {
+  const std::size_t colon = given.rfind(':');
+  const bool bracketed = given.starts_with('[') && !given.ends_with(']');
+  if (colon == given.npos || (given.find(':') != colon && !bracketed)) return {};
+  const std::string host = given.substr(0, colon), port = given.substr(colon + 1);
+  if (host == "unix")
+    return fmt::format("{} is no IP address; give --socket {}", quote(given), quote_path(port));
+  if (!host.empty() && whole_number_error(port, {0, 65535}).empty())
+    return fmt::format("{} holds a port; give --ip {} --port {}", quote(given),
+                       host.find_first_of("\" ") == host.npos ? host : quote(host), port);
+  return quote(given) + " is no IP address; the port has an option of its own: --port";
+}
+
 void add_endpoint(CLI::App& app, EndpointOptions& o, const char* socket_text) {
   app.add_option("--ip", o.ip, "IP address of the server")
       ->type_name("ADDRESS")
       ->check(not_empty())
+      ->check(CLI::Validator(ip_error, ""))
       ->default_str(o.ip)
       ->group(kWhere);
   number(app, "--port", o.port, {0, 65535}, "TCP port of the server")->default_str("5555");
