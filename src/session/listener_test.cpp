@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "session/dial.hpp"
+#include "session/loopback.hpp"
 #include "session/signpost.hpp"
 #include "session/test_credentials.hpp"
 
@@ -51,7 +52,7 @@ class ListenerTest : public ::testing::Test {
   static std::shared_ptr<const TlsContext> load(const Credentials& credentials) {
     return TlsContext::load(credentials, [](const std::string&) {});
   }
-  Address address() const { return {false, {}, "127.0.0.1", listener->port()}; }
+  Address address() const { return {false, {}, host, listener->port()}; }
 
   // Empty, or why not.
   std::string dial_with(const Credentials& credentials, bool insecure = false) {
@@ -113,6 +114,7 @@ class ListenerTest : public ::testing::Test {
   std::vector<std::string> logged;
   std::optional<Dialled> dialled;
   DataDialler dialler;
+  std::string host = "127.0.0.1";
   ErrorCode code{};
 };
 
@@ -219,6 +221,16 @@ TEST_F(ListenerTest, InsecureLetsInWhoeverSaysHello) {
   EXPECT_TRUE(callers[0].over_network);
   EXPECT_FALSE(callers[0].encrypted);
   EXPECT_TRUE(heard_first[0]);
+}
+
+// The same address as IPv6 writes it.
+TEST_F(ListenerTest, MappedLoopbackIsLoopback) {
+  listen({}, true);
+  host = "::ffff:127.0.0.1";
+  ASSERT_EQ(dial_with({}), "");
+  EXPECT_TRUE(is_loopback(asio::ip::make_address(host)));
+  EXPECT_FALSE(is_loopback(asio::ip::make_address("::ffff:10.0.0.1")));
+  EXPECT_FALSE(is_loopback(asio::ip::make_address("::ffff:0.0.0.0")));
 }
 
 TEST_F(ListenerTest, OneCannotBeInsecureWithACredential) {
