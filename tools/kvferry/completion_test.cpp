@@ -12,6 +12,7 @@
 #include "completion_model.hpp"
 #include "option_checks.hpp"
 #include "options.hpp"
+#include "plan/links.hpp"
 
 namespace kvferry::cli {
 namespace {
@@ -68,6 +69,10 @@ TEST_F(Completion, knows_values_files_and_flags) {
   EXPECT_THAT(option_of(program_, "pull", "--copy").choices,
               ElementsAre("auto", "kernel", "engine"));
   EXPECT_THAT(option_of(program_, "serve", "--dtype").choices, Contains("fp8_e5m2"));
+  const auto links = option_of(program_, "plan", "--link").choices;
+  EXPECT_EQ(links.size(), planning::all_links().size() + 2);  // and nvlink, all
+  for (const std::string& link : links) EXPECT_NO_THROW(planning::parse_links(link)) << link;
+  for (const planning::Link& link : planning::all_links()) EXPECT_THAT(links, Contains(link.name));
   EXPECT_TRUE(option_of(program_, "serve", "--model").takes_file);
   EXPECT_TRUE(option_of(program_, "pull", "--json").takes_file);
   EXPECT_TRUE(option_of(program_, "pull", "--socket").takes_file);
