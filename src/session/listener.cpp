@@ -40,7 +40,7 @@ bool somebody_answers(const std::string& path) {
 
 // A socket left behind by a process that was killed is removed; anything else there is somebody's.
 void clear_stale_socket(const std::string& path) {
-  struct stat info {};
+  struct stat info{};
   if (::lstat(path.c_str(), &info) != 0) return;
   if (!S_ISSOCK(info.st_mode))
     throw Error(ErrorCode::resource,
