@@ -45,6 +45,13 @@ std::vector<FieldDiff> compare_pools(const std::vector<wire::PoolInfo>& ours,
   throw Error(refusal.code, text);
 }
 
+// A connection that ends here ends before the peer said anything.
+const char* unanswered(const Error& error) {
+  if (error.code() != ErrorCode::unreachable) return "";
+  return "; it had not answered yet, so it may be another program than a kvferry server, or a "
+         "server that is ending or refuses us (see what it says there)";
+}
+
 // On this host; who comes over the network has proved something else.
 void require_same_user(const session::Caller& who) {
   if (who.over_network || who.uid == ::geteuid()) return;
@@ -207,7 +214,8 @@ asio::awaitable<std::shared_ptr<PeerImpl>> NodeImpl::reach(std::string text,
     channel->send(ours);
     answer = co_await channel->receive();
   } catch (const Error& error) {
-    if (!timer.late()) throw Error(error.code(), fmt::format("{}: {}", who, error.what()));
+    if (!timer.late())
+      throw Error(error.code(), fmt::format("{}: {}{}", who, error.what(), unanswered(error)));
   } catch (const std::exception& error) {
     failure = error.what();
   }

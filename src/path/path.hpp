@@ -26,6 +26,12 @@ namespace ucx {
 class PeerLink;
 }
 
+// Why paths that map memory cannot: true of a peer on another host and of one on this host, in
+// another container or with a socket out of reach.
+inline constexpr const char* kReachedOverTcp =
+    "the peer was reached over TCP, and memory is shared over the Unix socket of one host only; if "
+    "the peer is on this host, connect by its socket (--socket PATH)";
+
 // The remote end of a pair, as granted by its owner.
 struct RemoteEnd {
   memory::PoolOffer offer;
@@ -34,7 +40,7 @@ struct RemoteEnd {
   std::uint32_t blocks = 0;
   bool writable = false;  // pushes allowed
   bool same_process = false;
-  bool over_network = false;  // on another host: nothing of `offer` and `fds` is there
+  bool over_network = false;  // reached over TCP: nothing of `offer` and `fds` is there
   pid_t pid = 0;              // of the owner, as the kernel says (SO_PEERCRED)
   int pidfd = -1;             // borrowed; -1 where the kernel has none
   // The streams for data to its owner; may be null.

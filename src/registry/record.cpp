@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <asio/ip/address.hpp>
 
 #include "kvferry/error.hpp"
 #include "registry/json_bounds.hpp"
 #include "session/address.hpp"
 #include "session/identity.hpp"
+#include "session/loopback.hpp"
 #include "wire/messages.hpp"
 
 namespace kvferry::registry {
@@ -152,8 +154,12 @@ Record decode(std::string_view name, std::string_view text) {
 }
 
 bool is_local_only(std::string_view address) {
-  return address.starts_with("unix:") || address.starts_with("127.") ||
-         address.starts_with("localhost:") || address.starts_with("[::1]:");
+  if (address.starts_with("unix:") || address.starts_with("localhost:")) return true;
+  std::string host(address.substr(0, address.rfind(':')));
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  std::error_code error;
+  const auto numeric = asio::ip::make_address(host, error);
+  return !error && session::is_loopback(numeric);
 }
 
 void check_address(std::string_view address) { session::parse_address(address); }

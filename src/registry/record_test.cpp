@@ -155,9 +155,11 @@ TEST(RegistryRecord, TooManyPoolsAreRefusedWhereTheyAreAnnounced) {
 }
 
 TEST(RegistryRecord, LocalAddresses) {
-  for (const char* local : {"127.0.0.1:1", "127.1.2.3:1", "localhost:1", "[::1]:1", "unix:/a"})
+  for (const char* local : {"127.0.0.1:1", "127.1.2.3:1", "localhost:1", "[::1]:1", "unix:/a",
+                            "[::ffff:127.0.0.1]:1", "[::ffff:7f00:1]:1"})
     EXPECT_TRUE(is_local_only(local)) << local;
-  for (const char* far : {"10.0.0.1:1", "[fd00::1]:1", "host:1", "127-host:1"})
+  for (const char* far :
+       {"10.0.0.1:1", "[fd00::1]:1", "host:1", "127-host:1", "127.host:1", "[::ffff:10.0.0.1]:1"})
     EXPECT_FALSE(is_local_only(far)) << far;
 }
 

@@ -10,6 +10,7 @@
 
 #include "kvferry/error.hpp"
 #include "session/closes_at.hpp"
+#include "session/loopback.hpp"
 #include "session/open_files.hpp"
 #include "session/signpost.hpp"
 
@@ -47,7 +48,7 @@ bool is_here(const Reached& reached, bool has_credential) {
   std::error_code error;
   const auto ours = reached.socket.local_endpoint(error).address();
   const auto theirs = reached.socket.remote_endpoint(error).address();
-  return !error && (theirs.is_loopback() || ours == theirs);
+  return !error && (is_loopback(theirs) || ours == theirs);
 }
 
 std::string_view option_for(wire::Security security) {
@@ -69,7 +70,7 @@ void require_agreement(const std::string& name, const Reached& reached,
   const auto ours = options.tls ? options.tls->security() : wire::Security::none;
   if (ours == signpost.security) {
     std::error_code error;
-    const bool loopback = reached.socket.remote_endpoint(error).address().is_loopback();
+    const bool loopback = is_loopback(reached.socket.remote_endpoint(error).address());
     if (ours == wire::Security::none && !loopback && !options.insecure)
       refuse(
           fmt::format("{} demands no credential, so whoever is on the way could read and change "

@@ -15,6 +15,7 @@
 #include "kvferry/version.hpp"
 #include "session/address.hpp"
 #include "session/identity.hpp"
+#include "session/loopback.hpp"
 #include "session/open_files.hpp"
 #include "wire/messages.hpp"
 
@@ -79,13 +80,6 @@ void check_permissions(const ListenOptions& options, const TlsContext* credentia
   }
 }
 
-// ::ffff:127.0.0.1 is 127.0.0.1.
-tcp::endpoint plain(const tcp::endpoint& endpoint) {
-  const auto address = endpoint.address();
-  if (!address.is_v6() || !address.to_v6().is_v4_mapped()) return endpoint;
-  return {asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6()), endpoint.port()};
-}
-
 }  // namespace
 
 Listener::Listener(asio::io_context& io, Setup setup)
@@ -142,7 +136,7 @@ void Listener::listen_tcp(const ListenOptions& options, bool has_credential) {
         ErrorCode::invalid_argument,
         fmt::format("--ip {}: {}; give an address of this machine", options.ip, error.message()));
   for (const auto& entry : found) {
-    const auto address = plain(entry.endpoint()).address();
+    const auto address = plain(entry.endpoint().address());
     if (!address.is_loopback() && !options.insecure && !has_credential)
       throw Error(ErrorCode::refused,
                   fmt::format("--ip {}: {} is beyond loopback, where peers must prove themselves: "
@@ -153,7 +147,7 @@ void Listener::listen_tcp(const ListenOptions& options, bool has_credential) {
   }
   for (const auto& entry : found) {
     tcp::acceptor acceptor(io_);
-    tcp::endpoint endpoint = plain(entry.endpoint());
+    tcp::endpoint endpoint(plain(entry.endpoint().address()), entry.endpoint().port());
     if (port_ != 0) endpoint.port(port_);  // the same free port for every address of the name
     acceptor.open(endpoint.protocol(), error);
     if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);

@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "session/dial.hpp"
+#include "session/loopback.hpp"
 #include "session/signpost.hpp"
 #include "session/test_credentials.hpp"
 
@@ -20,7 +21,9 @@ namespace kvferry::session {
 namespace {
 
 using asio::ip::tcp;
+using testing::AllOf;
 using testing::HasSubstr;
+using testing::Not;
 using namespace std::chrono_literals;
 
 class ListenerTest : public ::testing::Test {
@@ -51,7 +54,7 @@ class ListenerTest : public ::testing::Test {
   static std::shared_ptr<const TlsContext> load(const Credentials& credentials) {
     return TlsContext::load(credentials, [](const std::string&) {});
   }
-  Address address() const { return {false, {}, "127.0.0.1", listener->port()}; }
+  Address address() const { return {false, {}, host, listener->port()}; }
 
   // Empty, or why not.
   std::string dial_with(const Credentials& credentials, bool insecure = false) {
@@ -113,6 +116,7 @@ class ListenerTest : public ::testing::Test {
   std::vector<std::string> logged;
   std::optional<Dialled> dialled;
   DataDialler dialler;
+  std::string host = "127.0.0.1";
   ErrorCode code{};
 };
 
@@ -219,6 +223,39 @@ TEST_F(ListenerTest, InsecureLetsInWhoeverSaysHello) {
   EXPECT_TRUE(callers[0].over_network);
   EXPECT_FALSE(callers[0].encrypted);
   EXPECT_TRUE(heard_first[0]);
+}
+
+// The same address as IPv6 writes it.
+TEST_F(ListenerTest, MappedLoopbackIsLoopback) {
+  listen({}, true);
+  host = "::ffff:127.0.0.1";
+  ASSERT_EQ(dial_with({}), "");
+  EXPECT_TRUE(is_loopback(asio::ip::make_address(host)));
+  EXPECT_FALSE(is_loopback(asio::ip::make_address("::ffff:10.0.0.1")));
+  EXPECT_FALSE(is_loopback(asio::ip::make_address("::ffff:0.0.0.0")));
+}
+
+TEST_F(ListenerTest, WhoClosesWithoutAnAnswerIsNotSaidToBeAbsent) {
+  tcp::acceptor acceptor(io, {asio::ip::address_v4::loopback(), 0});
+  bool by_reset = false;
+  const auto dial_closer = [&] {
+    acceptor.async_accept([&](std::error_code error, tcp::socket socket) {
+      ASSERT_FALSE(error);
+      if (by_reset) socket.set_option(asio::socket_base::linger(true, 0));
+      socket.close();
+    });
+    return run([&]() -> asio::awaitable<void> {
+      const Address where{false, {}, "127.0.0.1", acceptor.local_endpoint().port()};
+      co_await reach_listener(where, std::chrono::steady_clock::now() + 5s);
+    });
+  };
+  for (const bool reset : {false, true}) {
+    by_reset = reset;
+    EXPECT_THAT(dial_closer(),
+                AllOf(HasSubstr("closed it before it answered"), Not(HasSubstr("End of file")),
+                      Not(HasSubstr("is the server running"))));
+    EXPECT_EQ(code, ErrorCode::unreachable);
+  }
 }
 
 TEST_F(ListenerTest, OneCannotBeInsecureWithACredential) {

@@ -33,6 +33,12 @@ std::error_code why_aborted() {
 }  // namespace
 
 void explain_unreachable(const Address& address, const std::error_code& error, bool timed_out) {
+  if (!timed_out && (error == asio::error::eof || error == asio::error::connection_reset))
+    throw Error(ErrorCode::unreachable,
+                fmt::format("{} took the connection and closed it before it answered; it may be "
+                            "another program than a kvferry server, or a server that is ending, "
+                            "or refuses us or has no place left (see what it says there)",
+                            address.to_string()));
   if (timed_out)
     throw Error(ErrorCode::deadline,
                 fmt::format("{} did not answer in time; is the server running and not stopped?",

@@ -125,7 +125,7 @@ def test_the_right_credential_lets_in(start, keys, kind):
     server = serve(start, *kind(keys, both[0]))
     result = explain(server, *kind(keys, both[1]))
     assert "host_shm" in result.stdout, result.stderr
-    assert "on another host" in result.stdout
+    assert "reached over TCP" in result.stdout
     server.wait_for(rf"^connected .*127\.0\.0\.1:\d+, (token|certificate) '{both[1]}'")
 
 
@@ -292,6 +292,6 @@ def test_what_the_security_page_shows(start, tmp_path):
             else:
                 # The page's certificate is for the address shown there.
                 name = ["--tls-name", "prefill-0"] if "--tls-ca" in words else []
-                assert "on another host" in explain(server, *words, *name).stdout
+                assert "reached over TCP" in explain(server, *words, *name).stdout
                 clients += 1
     assert servers == 3 and clients == 2

@@ -255,7 +255,7 @@ def test_killed_its_processes_die_with_it():
 
 @pytest.mark.parametrize(
     "args, named",
-    [(["--timeout", "30"], '"30"'), (["--timeout", ""], "--timeout"), (["--max-gpus", "65"], "--max-gpus"),
+    [(["--timeout", "30d"], '"30d"'), (["--timeout", ""], "--timeout"), (["--max-gpus", "65"], "--max-gpus"),
      (["--json", "/nonexistent/out.json"], "/nonexistent/out.json")],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -6,6 +6,7 @@ import resource
 import signal
 import socket
 import subprocess
+import threading
 
 import pytest
 from conftest import BIN, LARGE, SMALL, kvferry
@@ -211,3 +212,25 @@ def test_bad_ids_do_no_harm(start, args, named):
     assert result.returncode == 2
     assert named in result.stderr
     assert server.pull(*SMALL).returncode == 0
+
+
+@pytest.mark.parametrize("family", ["tcp", "unix"])
+def test_who_closes_without_an_answer_is_not_said_to_be_absent(family, tmp_path):
+    if family == "tcp":
+        listener = socket.create_server(("127.0.0.1", 0))
+        where = ["--port", str(listener.getsockname()[1])]
+    else:
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(tmp_path / "s"))
+        listener.listen()
+        where = ["--socket", str(tmp_path / "s")]
+    listener.settimeout(20)
+    with listener:
+        thread = threading.Thread(target=lambda: listener.accept()[0].close())
+        thread.start()
+        result = kvferry("pull", *SMALL, *where)
+        thread.join()
+    assert result.returncode == 3, result.stderr
+    assert "another program than a kvferry server" in result.stderr
+    assert "is the server running" not in result.stderr
+    assert "End of file" not in result.stderr

@@ -81,7 +81,7 @@ def test_an_unknown_flag_is_named(command):
         (["--blocks", "1,2", "--input-tokens", "64"], "--input-tokens"),
         (["--layer-range", "2:2"], '"2:2"'),
         (["--layer-range", "0:5"], "4 layers"),
-        (["--deadline", "30"], '"30"'),
+        (["--deadline", "30 s"], '"30 s" is not a duration; give seconds, or'),
         (["--deadline", "0s"], '"0s"'),
         (["--copy", "fast"], '"fast"'),
         (["--path", "pigeon"], '"pigeon"'),
@@ -119,6 +119,17 @@ def test_a_wrong_value_is_named_before_anything_happens(args, named):
 )
 def test_usage_messages_are_short_and_ours(args, message):
     assert usage_error(*args).splitlines()[0].startswith(message)
+
+
+@pytest.mark.parametrize("lease", ["2s", "0.02h", "30"])
+def test_a_lease_is_a_time_like_any_other(lease):
+    error = usage_error("serve", *SMALL, "--lease", lease, "--advertise", "a:1")
+    assert "--advertise needs --name" in error  # the next mistake
+
+
+@pytest.mark.parametrize("lease", ["2h", "1500ms", "0.5", "2 s", "0"])
+def test_a_lease_that_cannot_be_is_named(lease):
+    assert f'--lease: "{lease}" is' in usage_error("serve", *SMALL, "--lease", lease)
 
 
 def test_an_unreadable_model_config_is_named(tmp_path):

@@ -6,6 +6,7 @@
 
 #include "completion_model.hpp"
 #include "option_checks.hpp"
+#include "plan/links.hpp"
 
 namespace kvferry::cli {
 namespace {
@@ -27,7 +28,8 @@ CompletedOption model_of(const CLI::Option& option) {
   const std::string type = option.get_type_name();
   model.takes_value = option.get_items_expected_max() > 0;
   if (!model.takes_value) return model;
-  model.choices = fixed_words(type);
+  // The help shows some links; there are too many for one line of it.
+  model.choices = type.ends_with("|LINKS") ? planning::link_words() : fixed_words(type);
   model.takes_file = type.starts_with("FILE") || type == "PATH" || type == "CONFIG.json";
   return model;
 }
@@ -54,7 +56,7 @@ CompletedProgram completion_model(const CLI::App& app) {
     for (const CLI::Option* option : sub->get_options()) {
       if (option->get_positional()) {
         command.words = fixed_words(option->get_type_name());
-      } else if (!option->get_group().empty()) {  // not a hidden one
+      } else if (option->get_group() != kHidden) {
         command.options.push_back(model_of(*option));
       }
     }

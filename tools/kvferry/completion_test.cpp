@@ -10,7 +10,9 @@
 #include <fstream>
 
 #include "completion_model.hpp"
+#include "option_checks.hpp"
 #include "options.hpp"
+#include "plan/links.hpp"
 
 namespace kvferry::cli {
 namespace {
@@ -55,7 +57,7 @@ TEST_F(Completion, knows_every_command_and_option_of_the_parser) {
     for (const CLI::App* sub : app_->get_subcommands([](const CLI::App*) { return true; })) {
       EXPECT_THAT(script, HasSubstr(sub->get_name())) << shell;
       for (const CLI::Option* option : sub->get_options()) {
-        if (option->get_positional() || option->get_group().empty()) continue;  // hidden
+        if (option->get_positional() || option->get_group() == kHidden) continue;
         const std::string dashes = std::string(shell) == "fish" ? "-l " : "--";
         EXPECT_THAT(script, HasSubstr(dashes + option->get_lnames().front())) << shell;
       }
@@ -67,6 +69,10 @@ TEST_F(Completion, knows_values_files_and_flags) {
   EXPECT_THAT(option_of(program_, "pull", "--copy").choices,
               ElementsAre("auto", "kernel", "engine"));
   EXPECT_THAT(option_of(program_, "serve", "--dtype").choices, Contains("fp8_e5m2"));
+  const auto links = option_of(program_, "plan", "--link").choices;
+  EXPECT_EQ(links.size(), planning::all_links().size() + 2);  // and nvlink, all
+  for (const std::string& link : links) EXPECT_NO_THROW(planning::parse_links(link)) << link;
+  for (const planning::Link& link : planning::all_links()) EXPECT_THAT(links, Contains(link.name));
   EXPECT_TRUE(option_of(program_, "serve", "--model").takes_file);
   EXPECT_TRUE(option_of(program_, "pull", "--json").takes_file);
   EXPECT_TRUE(option_of(program_, "pull", "--socket").takes_file);

@@ -21,7 +21,9 @@ std::string_view json_code(ErrorCode code) noexcept {
 std::string name_deadline(std::string message, std::string_view deadline) {
   constexpr std::string_view kPlain = "the deadline passed";
   if (deadline.empty()) return message;
-  const std::string named = fmt::format("the deadline of {} passed", deadline);
+  // As typed, where a number alone means seconds.
+  const bool bare = deadline.find_first_not_of("0123456789.") == deadline.npos;
+  const std::string named = fmt::format("the deadline of {}{} passed", deadline, bare ? "s" : "");
   const std::size_t at = message.find(kPlain);
   if (at == std::string::npos) return named + ": " + message;
   return message.replace(at, kPlain.size(), named);

@@ -21,6 +21,7 @@ TEST(Failure, a_deadline_is_named_where_the_user_gave_one) {
             "x: the deadline of 1us passed before y");
   EXPECT_EQ(name_deadline("it did not answer", "1s"),
             "the deadline of 1s passed: it did not answer");
+  EXPECT_EQ(name_deadline("x: the deadline passed", "0.5"), "x: the deadline of 0.5s passed");
   EXPECT_EQ(name_deadline("the deadline passed", ""), "the deadline passed");
   EXPECT_EQ(failure_of(Error(ErrorCode::failed, "the deadline passed"), "1s").message,
             "the deadline passed");

@@ -4,6 +4,8 @@
 
 #include <sstream>
 
+#include "option_checks.hpp"
+
 namespace kvferry::cli {
 namespace {
 
@@ -58,7 +60,7 @@ std::string HelpFormatter::make_help(const CLI::App* app, std::string name,
   };
   // CLI11 puts what has no group of its own (--help) first; it belongs last.
   for (const std::string& group : app->get_groups()) {
-    if (group != kUngrouped && !group.empty()) add_group(group);
+    if (group != kUngrouped && group != kHidden) add_group(group);
   }
   add_group(kUngrouped);
   return out + "\n" + make_footer(app);

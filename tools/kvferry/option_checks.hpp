@@ -13,6 +13,10 @@
 
 namespace kvferry::cli {
 
+// The group of options that are neither in the help nor in completion. It has a name because the
+// parser leaves an option without a group unnamed in its messages.
+inline constexpr const char* kHidden = "hidden";
+
 struct Bounds {
   std::uint64_t low = 0, high = 0;
 };

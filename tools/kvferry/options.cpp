@@ -22,10 +22,25 @@ constexpr const char* kWhat = "What to move";
 constexpr const char* kHow = "How to move it";
 constexpr const char* kOutput = "Output";
 
+// What other tools take as one word comes in two here. An IPv6 address has two colons at least.
+std::string ip_error(const std::string& given) {
+  const std::size_t colon = given.rfind(':');
+  const bool bracketed = given.starts_with('[') && !given.ends_with(']');
+  if (colon == given.npos || (given.find(':') != colon && !bracketed)) return {};
+  const std::string host = given.substr(0, colon), port = given.substr(colon + 1);
+  if (host == "unix")
+    return fmt::format("{} is no IP address; give --socket {}", quote(given), quote_path(port));
+  if (!host.empty() && whole_number_error(port, {0, 65535}).empty())
+    return fmt::format("{} holds a port; give --ip {} --port {}", quote(given),
+                       host.find_first_of("\" ") == host.npos ? host : quote(host), port);
+  return quote(given) + " is no IP address; the port has an option of its own: --port";
+}
+
 void add_endpoint(CLI::App& app, EndpointOptions& o, const char* socket_text) {
   app.add_option("--ip", o.ip, "IP address of the server")
       ->type_name("ADDRESS")
       ->check(not_empty())
+      ->check(CLI::Validator(ip_error, ""))
       ->default_str(o.ip)
       ->group(kWhere);
   number(app, "--port", o.port, {0, 65535}, "TCP port of the server")->default_str("5555");
@@ -62,11 +77,12 @@ void add_announcement(CLI::App& app, ServeOptions& o) {
       ->check(not_empty())
       ->default_str("--ip and --port; for 0.0.0.0 or ::, the addresses of the interfaces")
       ->group(kByName);
-  number(
-      app, "--lease", o.lease_s, {1, 3600},
-      "seconds after which the registry forgets a server that died; renewed three times as often")
-      ->type_name("SECONDS")
-      ->default_str("5")
+  app.add_option("--lease", o.lease,
+                 "time after which the registry forgets a server that died, 1 s to 1 h; whole "
+                 "seconds, or with a unit (s, m, h). Renewed three times as often")
+      ->type_name("TIME")
+      ->check(not_empty())
+      ->default_str("5s")
       ->group(kByName);
 }
 
@@ -164,8 +180,8 @@ void add_how(CLI::App& app, MoveOptions& o) {
       ->group(kHow);
   app.add_option(
          "--deadline", o.deadline,
-         "give up on a transfer, and on connecting, after this time; a number and ns, us, ms, s, "
-         "m or h")
+         "give up on a transfer, and on connecting, after this time; seconds, or a number and ns, "
+         "us, ms, s, m or h")
       ->type_name("TIME")
       ->check(not_empty())
       ->default_str("none")
@@ -209,7 +225,7 @@ void add_explain(CLI::App& root, ExplainOptions& o) {
   add_geometry(app, o.geometry, kGeometry);
   add_memory(app, o);
   // Nothing is moved, so nothing is sized; taken, so that the flags of pull fit here too.
-  app.get_option("--available-memory")->group("");
+  app.get_option("--available-memory")->group(kHidden);
   add_ucx(app, o.ucx);
   add_output(app, o.debug, &o.json);
   app.footer(fmt::format("{}\n\n{}", kExplainFooter, exit_codes_help()));

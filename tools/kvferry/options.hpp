@@ -48,7 +48,7 @@ struct ServeOptions : PoolCommandOptions {
   bool writable = false;
   std::string name;       // empty: not registered
   std::string advertise;  // empty: what it listens on
-  std::uint32_t lease_s = 5;
+  std::string lease = "5s";
   // The example's server and client took the same flags; these two mean nothing to a server.
   std::uint64_t unused_input_tokens = 1024;
   std::uint32_t unused_count = 1;

@@ -1,5 +1,6 @@
 #include "options.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -53,10 +54,26 @@ TEST(Options, servers_by_name) {
   ASSERT_EQ(parse("explain --to a", line), "ok");
   EXPECT_EQ(line.explain.endpoint.servers, "a");
   ASSERT_EQ(parse("serve --name a --registry etcd://h --advertise b:1 --lease 9", line), "ok");
-  EXPECT_EQ(line.serve.lease_s, 9u);
+  EXPECT_EQ(line.serve.lease, "9");
   EXPECT_THAT(parse("pull --from a --port 1"), HasSubstr("--from"));
   EXPECT_THAT(parse("peers --registry http://me:secret@h"), HasSubstr("begins with neither"));
   EXPECT_THAT(parse("peers --registry http://me:secret@h"), testing::Not(HasSubstr("secret")));
+}
+
+TEST(Options, an_ip_holds_no_port) {
+  for (const char* command : {"serve", "pull", "push", "explain"}) {
+    const auto error = [&](const std::string& ip) {
+      return parse(fmt::format("{} --ip {}", command, ip));
+    };
+    EXPECT_EQ(error("127.0.0.1:7101"),
+              "--ip: \"127.0.0.1:7101\" holds a port; give --ip 127.0.0.1 --port 7101");
+    EXPECT_THAT(error("[::1]:71"), HasSubstr("give --ip [::1] --port 71"));
+    EXPECT_THAT(error("node7:70000"), HasSubstr("is no IP address; the port has an option"));
+    EXPECT_THAT(error("unix:/tmp/a.sock"), HasSubstr("give --socket \"/tmp/a.sock\""));
+    for (const char* good :
+         {"::1", "[::1]", "fe80::1%eth0", "::ffff:10.0.0.1", "10.0.0.1", "node7"})
+      EXPECT_EQ(error(good), "ok");
+  }
 }
 
 TEST(Options, values_arrive) {

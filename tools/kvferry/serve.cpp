@@ -23,6 +23,7 @@ namespace kvferry::cli {
 namespace {
 
 using Clock = LineBudget::Clock;
+using namespace std::chrono_literals;
 
 // A table's lines stand below the text of the event, not below its name.
 std::string indented(const std::string& message) {
@@ -157,10 +158,23 @@ std::vector<std::string> advertised(const std::string& text) {
   return addresses;
 }
 
+// etcd counts leases in whole seconds.
+std::chrono::seconds parse_lease(const std::string& text) {
+  return naming_option("--lease", [&] {
+    const auto lease = parse_duration(text);
+    const auto whole = std::chrono::duration_cast<std::chrono::seconds>(lease);
+    if (whole != lease || whole < 1s || whole > 1h)
+      throw Error(ErrorCode::invalid_argument,
+                  quote(text) + " is no lease; give 1s to 1h, in whole seconds");
+    return whole;
+  });
+}
+
 // Finds mistakes in the options of the registry, before anything is allocated.
 void check_registry(const ServeOptions& options, Context& context) {
   const RegistryFlags& registry = options.endpoint.registry;
   advertised(options.advertise);
+  parse_lease(options.lease);
   if (!options.name.empty() && !registry.url.empty()) return;
   if (!options.advertise.empty())
     throw Error(ErrorCode::invalid_argument, "--advertise needs --name and --registry");
@@ -179,7 +193,7 @@ std::optional<Announcement> announce(const ServeOptions& options, const Node& no
   AnnounceOptions announce_options;
   announce_options.name = options.name;
   announce_options.addresses = advertised(options.advertise);
-  announce_options.time_to_live = std::chrono::seconds(options.lease_s);
+  announce_options.time_to_live = parse_lease(options.lease);
   Announcement announcement = registry.announce(node, announce_options);
   context.out.line("registered    {} at {} in {}", announcement.name(),
                    fmt::join(announcement.addresses(), ", "), registry.url());

@@ -33,7 +33,9 @@ std::optional<Number> leading_number(std::string_view text) {
   return number;
 }
 
+// 0: there is no such unit.
 double unit_seconds(std::string_view unit) {
+  if (unit.empty()) return 1;
   struct Unit {
     std::string_view name;
     double seconds;
@@ -68,8 +70,8 @@ std::chrono::nanoseconds parse_duration(std::string_view text) {
   const double unit = number ? unit_seconds(number->rest) : 0;
   if (unit == 0) {
     throw Error(ErrorCode::invalid_argument,
-                fmt::format("{} is not a duration; give a number and a unit (ns, us, ms, s, m, h), "
-                            "such as 30s or 500ms",
+                fmt::format("{} is not a duration; give seconds, or a number and a unit (ns, us, "
+                            "ms, s, m, h), such as 30, 30s or 500ms",
                             quote(text)));
   }
   const double seconds = number->value * unit;

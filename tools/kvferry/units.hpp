@@ -13,7 +13,8 @@ namespace kvferry::cli {
 // Throws: Error{invalid_argument} quoting the text.
 std::uint64_t parse_gib(std::string_view text);
 
-// "30s", "500ms", "1.5m": a number and one of ns, us, ms, s, m, h; from 1 ns to 1000 h.
+// "30s", "500ms", "1.5m": a number and one of ns, us, ms, s, m, h; "30": seconds. From 1 ns to
+// 1000 h.
 // Throws: Error{invalid_argument} quoting the text.
 std::chrono::nanoseconds parse_duration(std::string_view text);
 

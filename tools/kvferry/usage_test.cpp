@@ -37,6 +37,11 @@ TEST(Usage, says_what_is_wrong) {
   EXPECT_EQ(message_of({"pull", "--count"}), "kvferry pull: --count needs a value");
   EXPECT_EQ(message_of({"pull", "--count", "1", "--count", "2"}),
             "kvferry pull: --count was given twice");
+  // The help of explain does not show it, and the parser does not name what has no place there.
+  EXPECT_EQ(message_of({"explain", "--available-memory", "1", "--available-memory=2"}),
+            "kvferry explain: --available-memory was given twice");
+  EXPECT_EQ(message_of({"explain", "--available-memory"}),
+            "kvferry explain: --available-memory needs a value");
   EXPECT_EQ(message_of({}),
             "kvferry: a command is required: serve, pull, push, explain, peers, bench, doctor, "
             "plan, keygen, completion");

@@ -71,8 +71,7 @@ CudaPair pair_gpu_with_host(int device, const RemoteEnd& remote) {
 }  // namespace
 
 CudaPair pair_up(const detail::PoolImpl& local, const RemoteEnd& remote) {
-  if (remote.over_network)
-    return unusable("the peer is on another host; cuda_ipc maps memory of this one");
+  if (remote.over_network) return unusable(kReachedOverTcp);
   if (remote.offer.regions.empty()) return unusable("the remote pool has no memory");
   for (const memory::RegionOffer& region : remote.offer.regions)
     if (region.chunks.empty()) return unusable("a region of the remote pool has no chunk");

@@ -40,7 +40,7 @@ PathVerdict HostShmPath::judge(const detail::PoolImpl& local, const RemoteEnd& r
   PathVerdict verdict;
   verdict.path = name();
   if (remote.over_network) {
-    verdict.reason = "the peer is on another host; host_shm maps memory of this one";
+    verdict.reason = kReachedOverTcp;
     return verdict;
   }
   if (local.device.is_cuda()) {

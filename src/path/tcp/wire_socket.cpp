@@ -100,8 +100,9 @@ bool stays_here(int fd) {
   }
   const in6_addr& us = reinterpret_cast<const sockaddr_in6&>(ours).sin6_addr;
   const in6_addr& them = reinterpret_cast<const sockaddr_in6&>(theirs).sin6_addr;
+  const bool mapped_loopback = IN6_IS_ADDR_V4MAPPED(&them) && them.s6_addr[12] == 127;
   return theirs.ss_family == AF_INET6 &&
-         (IN6_IS_ADDR_LOOPBACK(&them) || IN6_ARE_ADDR_EQUAL(&us, &them));
+         (IN6_IS_ADDR_LOOPBACK(&them) || mapped_loopback || IN6_ARE_ADDR_EQUAL(&us, &them));
 }
 
 }  // namespace

@@ -28,8 +28,8 @@ void add_what(CLI::App& app, BenchOptions& o) {
       ->default_str("31")
       ->group(kWhat);
   app.add_option("--seconds-per-case", o.seconds_per_case,
-                 "no more repetitions of a case after this time, once there are 11; a number and "
-                 "ms, s or m")
+                 "no more repetitions of a case after this time, once there are 11; seconds, or a "
+                 "number and ms, s or m")
       ->type_name("TIME")
       ->default_str("3s")
       ->group(kWhat);
@@ -90,7 +90,7 @@ void add_output(CLI::App& app, BenchOptions& o) {
       ->group(kOutput);
   app.add_flag("--debug", o.debug, "log in detail to standard error")->group(kOutput);
   app.add_flag("--worker", o.worker, "clients of a benchmark, told what to do on standard input")
-      ->group("");
+      ->group(kHidden);
 }
 
 // What is given is heeded, or refused.

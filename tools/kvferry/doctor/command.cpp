@@ -83,7 +83,7 @@ CLI::App& add_doctor(CLI::App& root, DoctorOptions& o) {
       ->group(kTests);
   app.add_option("--timeout", o.timeout,
                  "longest that one step may take (asking the driver, starting a process, one pair) "
-                 "before it counts as hung; a number and ms, s or m")
+                 "before it counts as hung; seconds, or a number and ms, s or m")
       ->type_name("TIME")
       ->check(not_empty())
       ->default_str("30s")

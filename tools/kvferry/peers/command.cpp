@@ -100,7 +100,7 @@ CLI::App& add_peers(CLI::App& root, PeersOptions& o) {
                "go on until Ctrl-C and print anew when a server comes, goes or changes")
       ->group("What");
   app.add_option("--interval", o.interval,
-                 "with --watch: time between two looks; a number and ms, s or m")
+                 "with --watch: time between two looks; seconds, or a number and ms, s or m")
       ->type_name("TIME")
       ->check(not_empty())
       ->default_str("1s")

@@ -168,6 +168,13 @@ std::string_view to_string(Basis basis) noexcept {
 
 std::span<const Link> all_links() { return table(); }
 
+std::vector<std::string> link_words() {
+  std::vector<std::string> words{"nvlink"};
+  for (const Link& link : table()) words.push_back(link.name);
+  words.emplace_back("all");
+  return words;
+}
+
 std::vector<Link> usual_links() {
   return parse_links("nvlink4,same-gpu,pcie5,host,nvlink5,ndr400,100gbe,25gbe");
 }

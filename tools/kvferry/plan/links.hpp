@@ -38,6 +38,8 @@ extern const char* const kPostSource;
 
 // Every link: the measured ones first, then the ones from data sheets.
 std::span<const Link> all_links();
+// What parse_links takes as one word: "nvlink", every link's name, "all".
+std::vector<std::string> link_words();
 // The ones that are shown without --link.
 std::vector<Link> usual_links();
 // "nvlink,pcie5": links by name, or "all". Throws: Error{invalid_argument} quoting what is no link
