@@ -15,6 +15,7 @@
 #include "registry/etcd.hpp"
 #include "registry/local_addresses.hpp"
 #include "registry/record.hpp"
+#include "registry/tls_files.hpp"
 #include "wire/text.hpp"
 
 namespace kvferry {
@@ -33,9 +34,9 @@ class RegistryImpl {
   std::unique_ptr<registry::Store> make_store() const {
     if (options_.timeout <= std::chrono::milliseconds(0))
       throw Error(ErrorCode::invalid_argument, "RegistryOptions::timeout must be more than 0");
-    return std::make_unique<registry::EtcdStore>(
-        url_, registry::TlsFiles{options_.ca_file, options_.cert_file, options_.key_file},
-        options_.timeout);
+    const registry::TlsFiles files{options_.ca_file, options_.cert_file, options_.key_file};
+    registry::check_tls_files(files, url_);
+    return std::make_unique<registry::EtcdStore>(url_, files, options_.timeout);
   }
   // With the store, by one thread at a time.
   template <typename F>

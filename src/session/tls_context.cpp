@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 #include <openssl/err.h>
-#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
@@ -11,6 +10,7 @@
 
 #include "kvferry/error.hpp"
 #include "session/keys.hpp"
+#include "session/pem_files.hpp"
 #include "session/tls_callbacks.hpp"
 #include "session/tls_failure.hpp"
 
@@ -24,15 +24,6 @@ constexpr const char* kKeyCiphers = "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY130
 // Several records are read at once.
 constexpr std::size_t kReadBytes = 64u << 10;
 constexpr int kWarnDays = 7;
-
-// The first of those that one failure leaves: it has the cause, those after it say "system lib".
-std::string first_error() {
-  const unsigned long code = ERR_peek_error();
-  ERR_clear_error();
-  if (ERR_SYSTEM_ERROR(code)) return std::generic_category().message(ERR_GET_REASON(code));
-  const char* const text = code == 0 ? nullptr : ERR_reason_error_string(code);
-  return text == nullptr ? "unknown error" : text;
-}
 
 [[noreturn]] void bad_file(std::string_view what, const std::string& path, std::string_view why) {
   throw Error(ErrorCode::invalid_argument, fmt::format("{} {}: {}", what, path, why));
@@ -48,7 +39,7 @@ std::unique_ptr<ssl_ctx_st, void (*)(ssl_ctx_st*)> make_context(const SSL_METHOD
   if (ctx == nullptr || SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) != 1 ||
       SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) != 1 ||
       SSL_CTX_set_ciphersuites(ctx, ciphers) != 1)
-    throw Error(ErrorCode::resource, "the TLS library refuses TLS 1.3: " + first_error());
+    throw Error(ErrorCode::resource, "the TLS library refuses TLS 1.3: " + first_tls_error());
   // No resumption: a ticket would outlive the credential it was given for.
   SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
@@ -65,7 +56,6 @@ std::unique_ptr<ssl_ctx_st, void (*)(ssl_ctx_st*)> make_context(const SSL_METHOD
 }
 
 using Certificate = std::unique_ptr<X509, void (*)(X509*)>;
-using Bio = std::unique_ptr<BIO, int (*)(BIO*)>;
 
 // Within the context: says what is wrong with our own certificate before a peer does.
 void check_own_certificate(SSL_CTX* ctx, const Credentials& files, const TlsContext::Warn& warn) {
@@ -102,33 +92,9 @@ void check_own_certificate(SSL_CTX* ctx, const Credentials& files, const TlsCont
                      time_text(X509_get0_notAfter(own))));
 }
 
-void use_authority(SSL_CTX* ctx, const std::string& path) {
-  if (SSL_CTX_load_verify_file(ctx, path.c_str()) != 1)
-    bad_file("--tls-ca", path, "no certificate can be read from it (PEM): " + first_error());
-}
-
-void use_key(SSL_CTX* ctx, const Credentials& files) {
-  const std::string text = read_secret_file(files.key, "--tls-key");
-  const Bio bio(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())), BIO_free);
-  // Nobody is there to ask for a passphrase.
-  const auto no_passphrase = [](char*, int, int, void*) { return -1; };
-  const std::unique_ptr<EVP_PKEY, void (*)(EVP_PKEY*)> key(
-      PEM_read_bio_PrivateKey(bio.get(), nullptr, no_passphrase, nullptr), EVP_PKEY_free);
-  if (key == nullptr)
-    bad_file("--tls-key", files.key,
-             "no private key can be read from it (PEM, without a passphrase): " + first_error());
-  if (SSL_CTX_use_PrivateKey(ctx, key.get()) != 1 || SSL_CTX_check_private_key(ctx) != 1)
-    bad_file("--tls-key", files.key,
-             fmt::format("it is not the key of the certificate in {} ({})", files.certificate,
-                         first_error()));
-}
-
-void use_certificate(SSL_CTX* ctx, const Credentials& files) {
-  if (SSL_CTX_use_certificate_chain_file(ctx, files.certificate.c_str()) != 1)
-    bad_file("--tls-cert", files.certificate,
-             "no certificate can be read from it (PEM): " + first_error());
-  use_key(ctx, files);
-  use_authority(ctx, files.authority);
+void use_files(SSL_CTX* ctx, const Credentials& files) {
+  use_certificate(ctx, {"--tls-cert", files.certificate}, {"--tls-key", files.key}, true);
+  use_authority(ctx, {"--tls-ca", files.authority});
   SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, TlsCallbacks::judge);
 }
 
@@ -192,8 +158,8 @@ void TlsContext::load_certificate(const Credentials& credentials, const Warn& wa
   security_ = wire::Security::certificate;
   server_ = make_context(TLS_server_method(), kCiphers);
   client_ = make_context(TLS_client_method(), kCiphers);
-  use_certificate(server_.get(), credentials);
-  use_certificate(client_.get(), credentials);
+  use_files(server_.get(), credentials);
+  use_files(client_.get(), credentials);
   check_own_certificate(client_.get(), credentials, warn);
   TlsCallbacks::serve_keys(*server_, true);
 }

@@ -360,6 +360,33 @@ def test_tls(start, tmp_path):
         etcd.kill()
 
 
+def test_tls_files_are_looked_at_before_anybody_is_asked(tmp_path):
+    ca, certificate, key = certificates(tmp_path)
+    other = tmp_path / "other.pem"
+    other.write_text("no PEM")
+    nobody = ("peers", "--registry", "etcds://127.0.0.1:1")
+    for args, named in (
+        (["--registry-ca", "gone.pem"], "--registry-ca gone.pem: no certificate can be read"),
+        (["--registry-ca", other], f"--registry-ca {other}: no certificate can be read"),
+        (["--registry-cert", other, "--registry-key", key], f"--registry-cert {other}: no cert"),
+        (["--registry-cert", certificate, "--registry-key", other], f"--registry-key {other}: no"),
+        (
+            ["--registry-cert", certificate, "--registry-key", tmp_path / "ca.key"],
+            f"it is not the key of the certificate in {certificate}",
+        ),
+        (["--registry-cert", certificate], "--registry-cert and --registry-key go together"),
+    ):
+        result = kvferry(*nobody, *args)
+        assert result.returncode == 2, args
+        assert named in result.stderr
+    result = kvferry("peers", "--registry", "etcd://127.0.0.1:1", "--registry-ca", ca)
+    assert result.returncode == 2
+    assert "are for etcds://" in result.stderr
+    # These are good, and nobody is there.
+    good = ["--registry-ca", ca, "--registry-cert", certificate, "--registry-key", key]
+    assert kvferry(*nobody, *good).returncode == 3
+
+
 def test_a_stopped_server_is_forgotten_and_registers_again(start, etcd):
     server = serve(start, etcd, "prefill-0")
     server.process.send_signal(signal.SIGSTOP)

@@ -25,7 +25,10 @@ class PushVerifier final : public Verifier {
   PushVerifier(const MoveRequest& request, const Client& client, const IdLists& ids,
                std::optional<ReadBack> read_back, Context& context)
       : layers_(request.transfer.layers),
+        rate_(request.transfer.bytes_per_s),
+        transfers_(request.rounds),
         client_(client),
+        out_(context.out),
         work_(context.out, context.interrupts),
         read_back_(std::move(read_back)),
         result_(context.report.verification) {
@@ -55,6 +58,7 @@ class PushVerifier final : public Verifier {
     unchanged_ = {Unchanged{{0, layers}, std::move(others), {}},
                   Unchanged{{0, layers_.begin}, targets, {}},
                   Unchanged{{layers_.end, layers}, targets, {}}};
+    tell_time();
     std::size_t skipped = 0;
     for (Unchanged& part : unchanged_) {
       part.known = read_back_->matching(part.all, part.layers, "reading the server's other blocks");
@@ -110,6 +114,20 @@ class PushVerifier final : public Verifier {
     std::vector<BlockSpec> all, known;
   };
 
+  // The rate is for the network's sake, so that reading back keeps to it; which may take long.
+  void tell_time() const {
+    if (rate_ == 0) return;
+    std::uint64_t other = 0;
+    for (const Unchanged& part : unchanged_)
+      other += compared_bytes(client_.pool, part.all.size(), part.layers);
+    const std::uint64_t all =
+        2 * other + transfers_ * compared_bytes(client_.pool, moved_.size(), layers_);
+    out_.line(
+        "note: verification reads {} back, at --rate as well: about {}; --no-verify leaves it "
+        "out",
+        format_bytes(all), format_seconds(static_cast<double>(all) / static_cast<double>(rate_)));
+  }
+
   [[noreturn]] void fail(const char* where, const pattern::Mismatch& found,
                          const std::string& what) {
     result_.first = WrongPlace{where, found.layer, found.block, found.offset};
@@ -120,7 +138,10 @@ class PushVerifier final : public Verifier {
   }
 
   LayerRange layers_;
+  const std::uint64_t rate_;  // bytes a second; 0: any
+  const std::uint64_t transfers_;
   const Client& client_;
+  Output& out_;
   PatternWork work_;
   std::optional<ReadBack> read_back_;
   Verification& result_;

@@ -4,7 +4,6 @@
 #include <cstdlib>
 
 #include "option_checks.hpp"
-#include "option_error.hpp"
 #include "registry/url.hpp"
 
 namespace kvferry::cli {
@@ -61,7 +60,7 @@ Registry open_registry(const RegistryFlags& flags,
   options.log = [log](LogLevel level, std::string_view text) {
     log(level == LogLevel::info ? LogLevel::warning : level, text);
   };
-  return naming_option("--registry", [&] { return Registry(options); });
+  return Registry(options);
 }
 
 std::string shown_registry(const RegistryFlags& flags) {
