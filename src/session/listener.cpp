@@ -29,15 +29,6 @@ using Unix = asio::local::stream_protocol;
 // failure.
 constexpr auto kAcceptPause = std::chrono::milliseconds(50);
 
-bool somebody_answers(const std::string& path) {
-  const UniqueFd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  std::memcpy(address.sun_path, path.data(), path.size());
-  return ::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 ||
-         errno == EAGAIN;
-}
-
 // A socket left behind by a process that was killed is removed; anything else there is somebody's.
 void clear_stale_socket(const std::string& path) {
   struct stat info{};
@@ -81,6 +72,15 @@ void check_permissions(const ListenOptions& options, const TlsContext* credentia
 }
 
 }  // namespace
+
+bool somebody_answers(const std::string& path) {
+  const UniqueFd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, path.data(), path.size());
+  return ::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 ||
+         errno == EAGAIN;
+}
 
 Listener::Listener(asio::io_context& io, Setup setup)
     : io_(io), on_control_(setup.on_control), unix_(io) {

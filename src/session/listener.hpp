@@ -15,6 +15,10 @@
 
 namespace kvferry::session {
 
+// Whether a server listens on this Unix socket; one of a killed program refuses. Requires: the path
+// is no longer than kMaxSocketPath.
+bool somebody_answers(const std::string& path);
+
 // Where a node can be found. Peers of this host meet on the Unix socket, where the kernel says who
 // they are. To TCP connections it shows a signpost: the path of that socket, the boot id of this
 // host, and what a peer of another host must prove here; then Reception takes over.

@@ -156,6 +156,17 @@ def test_options_of_path_tcp_mean_nothing_to_others(start):
     assert "--checksum: path tcp only, and --path says host_shm" in refused.stderr
 
 
+def test_a_rate_holds_for_reading_back_which_is_said(start):
+    server = start.server(*SMALL, "--writable")
+    said = "back, at --rate as well: about "
+    assert said not in server.push(*SMALL, "--rate", "1G").stdout
+    result = server.push(*SMALL, "--rate", "200M", "--path", "tcp")
+    assert result.returncode == 0, result.stderr
+    assert said in result.stdout
+    assert said not in server.push(*SMALL, "--path", "tcp").stdout
+    assert said not in server.push(*SMALL, "--rate", "1G", "--path", "tcp", "--no-verify").stdout
+
+
 def test_a_port_in_use(start, tmp_path):
     server = start.server(*SMALL)
     private = tmp_path / "second"

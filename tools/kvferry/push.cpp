@@ -18,6 +18,16 @@ namespace {
 using pattern::BlockSpec;
 using pattern::Fill;
 
+// Other paths know no rate.
+bool goes_by_tcp(const std::string& path, const RunReport& report) {
+  if (path != "auto") return path == "tcp";
+  return std::ranges::any_of(report.remotes, [](const RemoteReport& remote) {
+    return std::ranges::any_of(remote.pairs, [](const PairExplanation& pair) {
+      return pair.local_pool == kPoolName && pair.chosen == "tcp";
+    });
+  });
+}
+
 // The server's fills have seed 0; what round r pushes has seed r, so each push changes every block.
 // What is sent is filled in any case; it is compared only where verification is wanted.
 class PushVerifier final : public Verifier {
@@ -25,7 +35,8 @@ class PushVerifier final : public Verifier {
   PushVerifier(const MoveRequest& request, const Client& client, const IdLists& ids,
                std::optional<ReadBack> read_back, Context& context)
       : layers_(request.transfer.layers),
-        rate_(request.transfer.bytes_per_s),
+        rate_(goes_by_tcp(request.transfer.path, context.report) ? request.transfer.bytes_per_s
+                                                                 : 0),
         transfers_(request.rounds),
         client_(client),
         out_(context.out),

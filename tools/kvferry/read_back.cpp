@@ -32,7 +32,8 @@ ReadBack::ReadBack(const Client& client, Pool check_pool, const TransferOptions&
       transfer_(transfer),
       interrupts_(context.interrupts),
       work_(context.out, context.interrupts) {
-  // The check may take the time and the way it needs; only the push is measured.
+  // The check may take the time and the way it needs; only the push is measured. A rate holds for
+  // it, too.
   transfer_.deadline.reset();
   transfer_.allow_slow = true;
   transfer_.remote_pool = kPoolName;

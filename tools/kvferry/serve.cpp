@@ -138,9 +138,11 @@ ListenOptions listen_options(const ServeOptions& options) {
             fmt::format("--permit {}: there is no pool '{}' here; this server has one, '{}'",
                         printable(permission.credential), printable(pool), kPoolName));
   if (!options.endpoint.socket.empty()) require_safe_directory(options.endpoint.socket);
-  listen.socket_path = options.endpoint.socket.empty()
-                           ? default_socket_path(read_surroundings(), options.endpoint.port)
-                           : options.endpoint.socket;
+  listen.socket_path = options.endpoint.socket;
+  if (listen.socket_path.empty()) {
+    listen.socket_path = default_socket_path(read_surroundings(), options.endpoint.port);
+    remove_abandoned_sockets(listen.socket_path);
+  }
   return listen;
 }
 

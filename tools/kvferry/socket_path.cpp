@@ -1,15 +1,21 @@
 #include "socket_path.hpp"
 
 #include <fmt/format.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
+#include <filesystem>
 
 #include "kvferry/error.hpp"
 #include "quote.hpp"
+#include "session/address.hpp"
+#include "session/listener.hpp"
 
 namespace kvferry::cli {
 namespace {
@@ -25,6 +31,22 @@ std::string unfit(const std::string& dir, std::uint32_t uid) {
     return fmt::format("it is open to others (mode {:04o}, want 0700)", info.st_mode & 07777);
   }
   return {};
+}
+
+// A server of another container, whose pid means nothing here, answers; but not between bind() and
+// listen(), so that a young socket is left alone.
+constexpr int kYoungSeconds = 60;
+
+bool is_abandoned(const std::filesystem::path& path) {
+  const std::string name = path.filename().string();
+  int pid = 0, end = 0;
+  if (std::sscanf(name.c_str(), "kvferry-pid%d.sock%n", &pid, &end) != 1 || end == 0 ||
+      name.size() != static_cast<std::size_t>(end) || pid <= 0)
+    return false;
+  if (::kill(pid, 0) == 0 || errno != ESRCH) return false;
+  struct stat info{};
+  return ::lstat(path.c_str(), &info) == 0 && S_ISSOCK(info.st_mode) &&
+         std::time(nullptr) - info.st_mtim.tv_sec > kYoungSeconds;
 }
 
 }  // namespace
@@ -56,6 +78,21 @@ std::string default_socket_path(const Surroundings& here, std::uint16_t port) {
                             dir, why));
   }
   return dir + '/' + name;
+}
+
+void remove_abandoned_sockets(const std::string& socket_path) noexcept {
+  try {
+    std::error_code gone;
+    for (const auto& entry :
+         std::filesystem::directory_iterator(std::filesystem::path(socket_path).parent_path())) {
+      const std::string path = entry.path().string();
+      if (path.size() <= session::kMaxSocketPath && is_abandoned(entry.path()) &&
+          !session::somebody_answers(path))
+        std::filesystem::remove(entry.path(), gone);
+    }
+  } catch (const std::exception&) {
+    // Untidy, no more.
+  }
 }
 
 void require_safe_directory(const std::string& socket_path) {

@@ -20,6 +20,11 @@ Surroundings read_surroundings();
 // not ours, open to others or not a directory, saying which and what to do.
 std::string default_socket_path(const Surroundings& here, std::uint16_t port);
 
+// Removes what servers on any free port left in the directory of this path when they were killed;
+// one that listens on a chosen port clears its own. What may belong to a server that lives, or that
+// is just starting, stays, as does what cannot be removed.
+void remove_abandoned_sockets(const std::string& socket_path) noexcept;
+
 // For a path the user chose: whoever else can write its directory could put another socket there.
 // A sticky directory (/tmp) is fine: there only its owner can replace a socket.
 // Throws: Error{resource} naming the directory, and what to do.

@@ -1,10 +1,15 @@
 #include "socket_path.hpp"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 
@@ -70,6 +75,52 @@ TEST_F(SocketPath, the_fallback_directory_is_made_private) {
 
 TEST_F(SocketPath, any_free_port_gets_a_name_by_pid) {
   EXPECT_EQ(default_socket_path(here_, 0), fallback() + "/kvferry-pid42.sock");
+}
+
+// A socket bound by nobody who lives, as old as that many seconds.
+class LeftBehind {
+ public:
+  LeftBehind(const std::string& path, int age, bool listens = false)
+      : socket_(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    path.copy(address.sun_path, sizeof address.sun_path - 1);
+    EXPECT_EQ(::bind(socket_, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+    if (listens) {
+      EXPECT_EQ(::listen(socket_, 1), 0);
+    }
+    const timespec when{::time(nullptr) - age, 0}, times[2] = {when, when};
+    EXPECT_EQ(::utimensat(AT_FDCWD, path.c_str(), times, 0), 0);
+  }
+  ~LeftBehind() { ::close(socket_); }
+  LeftBehind(const LeftBehind&) = delete;
+  LeftBehind& operator=(const LeftBehind&) = delete;
+
+ private:
+  const int socket_;
+};
+
+TEST_F(SocketPath, what_killed_servers_left_is_removed_and_nothing_else) {
+  const pid_t gone = ::fork();
+  if (gone == 0) ::_exit(0);
+  ASSERT_EQ(::waitpid(gone, nullptr, 0), gone);
+  const std::string of_gone = dir_.string() + "/kvferry-pid" + std::to_string(gone);
+  const std::string of_us = dir_.string() + "/kvferry-pid" + std::to_string(::getpid());
+  const std::string listening = dir_.string() + "/kvferry-pid999999999.sock";
+  const std::string other = dir_.string() + "/kvferry-pid" + std::to_string(gone) + ".sock.old";
+  std::ofstream(dir_ / "kvferry-pid999999998.sock") << "no socket";
+  const LeftBehind alive(of_us + ".sock", 100), elsewhere(listening, 100, true), named(other, 100);
+  {
+    const LeftBehind young(of_gone + ".sock", 5);
+    remove_abandoned_sockets(dir_.string() + "/kvferry-1.sock");
+    EXPECT_TRUE(fs::exists(of_gone + ".sock")) << "it may be about to listen";
+    fs::remove(of_gone + ".sock");
+  }
+  const LeftBehind old(of_gone + ".sock", 100);
+  remove_abandoned_sockets(dir_.string() + "/kvferry-1.sock");
+  EXPECT_FALSE(fs::exists(of_gone + ".sock"));
+  for (const std::string& kept : {of_us + ".sock", listening, other}) EXPECT_TRUE(fs::exists(kept));
+  EXPECT_TRUE(fs::exists(dir_ / "kvferry-pid999999998.sock"));
 }
 
 TEST_F(SocketPath, a_directory_open_to_others_is_refused) {
