@@ -58,8 +58,10 @@ bool EngineWork::post_batch(Slot& slot) {
   }
   flush_pieces(slot.stream.get());
   join(slot, streams_);
-  cuda::check(cudaEventRecord(slot.batches[posted_batches_ % 2].get(), slot.stream.get()),
-              "cannot record an event");
+  // Asked for by whoever posts the batch after the next.
+  if (more)
+    cuda::check(cudaEventRecord(slot.batches[posted_batches_ % 2].get(), slot.stream.get()),
+                "cannot record an event");
   ++posted_batches_;
   return more;
 }

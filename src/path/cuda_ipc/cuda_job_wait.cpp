@@ -15,8 +15,13 @@ constexpr auto kSpin = std::chrono::microseconds(200);
 constexpr auto kWakeEarly = std::chrono::microseconds(200);
 // A copy shorter than this is not worth sleeping for.
 constexpr auto kShort = std::chrono::microseconds(1000);
-// How often a sleeper, and a spinning waiter, asks whether the GPU has failed: then no word comes.
-constexpr auto kHealthCheck = std::chrono::milliseconds(50);
+// Past that time others use the link, or the SMs: a waiter looks again whenever so much of the time
+// since the post has passed once more. CUDA's callback would tell 100 to 500 us late.
+constexpr int kLooksOfTime = 32;
+// Shorter pauses it spins through, longer ones than the second it need not make.
+constexpr auto kShortPause = std::chrono::microseconds(50);
+constexpr auto kLongPause = std::chrono::milliseconds(1);
+// How often a spinning waiter asks whether the GPU has failed: then no word comes.
 constexpr auto kHealthSpin = std::chrono::microseconds(100);
 
 }  // namespace
@@ -35,10 +40,9 @@ bool CudaJob::wait_until(Clock::time_point until) {
     if (poll()) return true;
     const auto now = Clock::now();
     if (now >= until) return false;
-    // It takes longer than it should alone: others use the link, or the SMs. From here on nobody
-    // looks, so somebody must call.
-    if (sealed_.load(std::memory_order_acquire)) call_me_back();
-    if (sleep_for(std::min(until, now + kHealthCheck))) return true;
+    const auto pause = std::min<Clock::duration>((now - posted_at_) / kLooksOfTime, kLongPause);
+    const auto again = std::min(until, now + pause);
+    if (pause < kShortPause ? spin_until(again) : sleep_for(again)) return true;
   }
 }
 
