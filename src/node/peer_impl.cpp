@@ -278,8 +278,8 @@ void PeerImpl::forget(TransferImpl& transfer) {
   if (const auto node = node_.lock()) node->transfer_over();
 }
 
-// Runs on whichever thread noticed the end, a CUDA callback included: everything that may block or
-// call CUDA is left to the I/O thread.
+// Runs on whichever thread noticed the end, the one that watches a GPU included: everything that
+// may block or call CUDA is left to the I/O thread.
 void PeerImpl::ended(TransferImpl& transfer, std::shared_ptr<path::Route> route) {
   // Holds the node until the last line: shutdown() goes on once the transfer is forgotten.
   const auto node = node_.lock();

@@ -10,9 +10,8 @@
 namespace kvferry::path {
 namespace {
 
-// How long after its expected end the watcher looks at a copy that nobody is to be told of, and
-// asks CUDA for a callback if it runs on. Not sooner than the watcher's tick, so that it need not
-// be woken.
+// How long after its expected end the watcher looks at a copy that nobody is to be told of. Not
+// sooner than the watcher's tick, so that it need not be woken.
 constexpr auto kPatience = std::chrono::microseconds(1100);
 // Two batches of engine copies are in flight, each of a hundred microseconds or more.
 constexpr auto kBetweenBatches = std::chrono::microseconds(30);
@@ -74,7 +73,7 @@ void CudaJob::post(Setup& setup) {
   if (choice_->engine) return post_engine(setup);
   launch_kernel(setup.prepared ? *setup.prepared : *setup.once);
   seal();
-  watch(setup.prompt);
+  watch(setup.prompt ? next_look() : posted_at_ + expected_ + kPatience);
 }
 
 void CudaJob::post_engine(Setup& setup) {
@@ -92,23 +91,23 @@ void CudaJob::post_engine(Setup& setup) {
     plan_ = std::move(setup.once->plan);
     work_->moved(plan_);
   }
-  watch(more || setup.prompt);
+  if (more) return watch(posted_at_);
+  watch(setup.prompt ? next_look() : posted_at_ + expected_ + kPatience);
 }
 
 // Whoever waits sees the end first; the watcher's look is for copies that nobody waits for.
-void CudaJob::watch(bool at_once) {
+void CudaJob::watch(Clock::time_point from) {
   {
     std::lock_guard lock(mutex_);
     self_ = shared_from_this();
   }
-  lane_->watcher().add(shared_from_this(),
-                       at_once ? posted_at_ : posted_at_ + expected_ + kPatience);
+  lane_->watcher().add(shared_from_this(), from);
 }
 
-// A second look at the same job does no harm: CUDA is asked to call but once.
+// That the watcher then knows the job twice does no harm.
 void CudaJob::prompt() noexcept {
   try {
-    lane_->watcher().add(shared_from_this(), Clock::now());
+    lane_->watcher().add(shared_from_this(), next_look());
   } catch (const std::exception&) {
     // No memory for it: the watcher looks when it would have anyway.
   }
@@ -185,30 +184,7 @@ void CudaJob::drain() noexcept {
   (void)cudaGetLastError();
 }
 
-void CudaJob::call_me_back() noexcept {
-  cudaStream_t stream = nullptr;
-  std::optional<cuda::DeviceGuard> guard;
-  if (!make_current(guard)) return;
-  {
-    std::lock_guard lock(mutex_);
-    if (slot_ == nullptr || broken_ || callback_comes_) return;
-    callback_comes_ = true;
-    stream = slot_->stream.get();
-  }
-  if (cudaLaunchHostFunc(stream, &CudaJob::on_done, this) == cudaSuccess) return;
-  (void)cudaGetLastError();
-  std::lock_guard lock(mutex_);
-  callback_comes_ = false;
-}
-
-void CUDART_CB CudaJob::on_done(void* data) {
-  const RestrictedThread restricted;
-  const std::shared_ptr<CudaJob> job = static_cast<CudaJob*>(data)->shared_from_this();
-  job->finish_from_gpu();
-  job->return_slot(true);
-}
-
-std::optional<std::chrono::microseconds> CudaJob::look() noexcept {
+std::optional<CudaJob::Clock::time_point> CudaJob::look() noexcept {
   {
     std::lock_guard lock(mutex_);
     if (slot_ == nullptr || broken_) return std::nullopt;  // somebody has seen the end
@@ -221,19 +197,22 @@ std::optional<std::chrono::microseconds> CudaJob::look() noexcept {
         posting_ended_early_ = true;
         more = false;
       } else {
-        if (!work_->ready(*slot_)) return kBetweenBatches;
+        if (!work_->ready(*slot_)) return Clock::now() + kBetweenBatches;
         more = work_->post_batch(*slot_);
       }
-      if (more) return std::chrono::microseconds(0);
+      if (more) return Clock::now();
       work_.reset();
       seal();
     }
-    check_event();
-    call_me_back();
-    std::lock_guard lock(mutex_);
-    // All is over, or CUDA will tell; or CUDA could not be asked to.
-    if (slot_ == nullptr || callback_comes_ || broken_) return std::nullopt;
-    return kPatience;
+    if (landed())
+      end_landed();
+    else
+      check_event();
+    {
+      std::lock_guard lock(mutex_);
+      if (slot_ == nullptr || broken_) return std::nullopt;
+    }
+    return next_look();
   } catch (const std::exception& e) {
     fail(e.what());
   }
@@ -346,12 +325,12 @@ bool CudaJob::make_current(std::optional<cuda::DeviceGuard>& guard) noexcept {
   }
 }
 
-void CudaJob::return_slot(bool called_back) noexcept {
+void CudaJob::return_slot() noexcept {
   std::unique_ptr<Slot> slot;
   std::shared_ptr<CudaJob> self;
   {
     std::lock_guard lock(mutex_);
-    if (slot_ == nullptr || (callback_comes_ && !called_back)) return;
+    if (slot_ == nullptr) return;
     slot = std::move(slot_);
     self = std::move(self_);
   }

@@ -28,8 +28,8 @@ struct CudaCopy {
   std::optional<kernels::PackedCopy> packed;  // where it was prepared for a kernel
 };
 
-// One copy on a GPU. Whoever sees first that it has ended, a waiter by the event, the lane's
-// watcher or CUDA by its callback, ends it: once. Thread-safe.
+// One copy on a GPU. Whoever sees first that it has ended, a waiter or the lane's watcher, ends it:
+// once. Thread-safe.
 class CudaJob final : public Job, public std::enable_shared_from_this<CudaJob> {
  public:
   struct Setup {
@@ -58,7 +58,7 @@ class CudaJob final : public Job, public std::enable_shared_from_this<CudaJob> {
 
   // For the watcher: posts more, or looks whether the copy has ended; when to look again, or
   // nothing where that is no longer needed.
-  std::optional<std::chrono::microseconds> look() noexcept;
+  std::optional<std::chrono::steady_clock::time_point> look() noexcept;
 
   struct Key {};  // only start() makes jobs
   CudaJob(Key, std::shared_ptr<Lane> lane, std::shared_ptr<JobObserver> observer);
@@ -71,13 +71,13 @@ class CudaJob final : public Job, public std::enable_shared_from_this<CudaJob> {
   void order_after_caller();
   void launch_kernel(const CudaCopy& copy);
   void seal();
-  void watch(bool at_once);
+  void watch(Clock::time_point from);
   void undo_post() noexcept;
   void drain() noexcept;
-  // Asks CUDA to call when all is done, once. From then on the callback gives the slot back.
-  // Requires: all is posted.
-  void call_me_back() noexcept;
-  static void CUDART_CB on_done(void* job);
+  // When the watcher is to look at a copy whose end somebody is to be told of.
+  Clock::time_point next_look() const noexcept;
+  // How long whoever looks may pause at that time, past the expected end.
+  Clock::duration pause_at(Clock::time_point now) const noexcept;
 
   bool aborted() const noexcept;
   // All has landed, as the kernel's last CTA tells: asking the driver for the event takes 1.3 us a
@@ -93,8 +93,7 @@ class CudaJob final : public Job, public std::enable_shared_from_this<CudaJob> {
   void finish_from_gpu();
   void fail(const std::string& why) noexcept;
   void finish(JobResult result);
-  // By CUDA's callback, where one comes; else by whoever sees the end.
-  void return_slot(bool called_back = false) noexcept;
+  void return_slot() noexcept;
 
   const std::shared_ptr<Lane> lane_;
   std::unique_ptr<Slot> slot_;  // until its streams are known to be idle
@@ -117,9 +116,8 @@ class CudaJob final : public Job, public std::enable_shared_from_this<CudaJob> {
 
   std::mutex mutex_;
   std::condition_variable ended_;
-  bool callback_comes_ = false;
   bool recorded_ = false;  // `done_`, for this job
-  bool broken_ = false;    // the GPU failed: no callback will come
+  bool broken_ = false;    // the GPU failed: it will not end by itself
   std::optional<JobResult> result_;
   std::shared_ptr<JobObserver> observer_;
 };

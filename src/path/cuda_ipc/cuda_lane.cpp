@@ -28,7 +28,7 @@ struct LaneDeleter {
     try {
       std::thread([dying = std::move(owned)] {}).detach();
     } catch (...) {
-      // No thread to be had: better to leak streams than to call CUDA from its own callback.
+      // No thread to be had: better to leak streams than to wait for oneself.
       (void)owned.release();
     }
   }
@@ -117,8 +117,7 @@ void Lane::park(std::unique_ptr<Slot> slot) noexcept {
 kernels::Words* Lane::take_words() {
   std::unique_lock lock(mutex_);
   if (words_.empty()) {
-    // Not under the lock: CUDA's callback wants it in give_back(), and the allocation may wait for
-    // it.
+    // Not under the lock: the allocation may wait for the GPU, and give_back() wants it.
     lock.unlock();
     const cuda::DeviceGuard guard(device_);
     auto page = cuda::PinnedBuffer::allocate(kWordsPerPage * sizeof(kernels::Words));

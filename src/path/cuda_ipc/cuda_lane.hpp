@@ -52,7 +52,7 @@ class Lane {
   // The slot that was used last, whose stream the driver still has at hand, or a new one. Throws:
   // Error{resource}.
   std::unique_ptr<Slot> take_slot();
-  // Requires: its streams are idle. Calls nothing of CUDA: CUDA's callbacks may use it.
+  // Requires: its streams are idle. Calls nothing of CUDA.
   void give_back(std::unique_ptr<Slot> slot) noexcept;
   // Cleared words. Throws: Error{resource}.
   kernels::Words* take_words();
@@ -82,8 +82,8 @@ class Lane {
   std::unique_ptr<Watcher> watcher_;
 };
 
-// True on threads that must not destroy a Lane or a mapping: CUDA's callback thread, where no call
-// of CUDA is allowed, and a watcher's own thread, which cannot join itself.
+// True on a watcher's own thread, which must not destroy its Lane: it cannot join itself; nor a
+// mapping, which takes long.
 bool on_restricted_thread() noexcept;
 class RestrictedThread {
  public:

@@ -48,7 +48,7 @@ CudaRoute::CudaRoute(Setup setup, MappedEnd local, MappedEnd remote)
 
 CudaRoute::~CudaRoute() {
   if (!on_restricted_thread()) return;
-  // The last owner let go inside a callback of CUDA's, where unmapping is not allowed.
+  // The last owner let go on the watcher's thread, which has no time for unmapping.
   try {
     std::thread([ends = std::move(ends_)] {}).detach();
   } catch (...) {

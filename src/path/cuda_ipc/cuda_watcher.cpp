@@ -1,5 +1,7 @@
 #include "path/cuda_ipc/cuda_watcher.hpp"
 
+#include <sys/prctl.h>
+
 #include <algorithm>
 #include <iterator>
 #include <system_error>
@@ -72,6 +74,8 @@ bool Watcher::await_work() {
 
 void Watcher::run() {
   const RestrictedThread restricted;
+  // Sleeps end within a microsecond of their time instead of fifty.
+  prctl(PR_SET_TIMERSLACK, 1000UL);
   while (await_work()) {
     for (Watched& w : watched_) {
       const auto now = Clock::now();
@@ -79,7 +83,7 @@ void Watcher::run() {
       const auto job = w.job.lock();
       const auto again = job ? job->look() : std::nullopt;
       if (again)
-        w.when = now + *again;
+        w.when = *again;
       else
         w.job.reset();
     }

@@ -183,7 +183,7 @@ class CudaIpcTest : public testing::Test {
     EXPECT_FALSE(result->aborted);
     EXPECT_EQ(result->error, "");
     EXPECT_EQ(*job->status_word(), 0u);
-    std::this_thread::sleep_for(2ms);  // CUDA's callback may come now: it must not count again
+    std::this_thread::sleep_for(2ms);  // the watcher may look now: it must not count again
     EXPECT_EQ(quiet, 1);
     return job->method() + " ";
   }
