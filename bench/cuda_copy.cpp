@@ -50,12 +50,13 @@ struct Case {
   CopyMethod copy = CopyMethod::automatic;
   std::uint32_t max_sms = 0;
   bool contiguous = false;
+  std::uint32_t at_once = 1;  // copies that share the link; the reference's follow one another
 };
 
-// Hears of the end of a copy that nobody waits for.
+// Hears of the end of copies that nobody waits for.
 struct TellOnQuiet final : path::JobObserver {
-  std::atomic<bool> quiet{false};
-  void job_is_quiet() noexcept override { quiet.store(true); }
+  std::atomic<std::uint32_t> quiet{0};
+  void job_is_quiet() noexcept override { ++quiet; }
 };
 
 struct Figures {
@@ -105,9 +106,11 @@ std::vector<std::uint32_t> ids(const Case& c, std::uint32_t blocks, unsigned see
 }
 
 // One contiguous copy between the same two pools' memory.
-void contiguous_copy(const Pool& from, const Pool& to, std::uint64_t bytes, cudaStream_t stream) {
-  cuda::check(cudaMemcpyAsync(to.layer(0), from.layer(0), bytes, cudaMemcpyDefault, stream),
-              "reference copy");
+void contiguous_copy(const Pool& from, const Pool& to, std::uint64_t bytes, cudaStream_t stream,
+                     std::uint32_t times = 1) {
+  for (; times > 0; --times)
+    cuda::check(cudaMemcpyAsync(to.layer(0), from.layer(0), bytes, cudaMemcpyDefault, stream),
+                "reference copy");
   cuda::check(cudaStreamSynchronize(stream), "reference copy");
 }
 
@@ -143,7 +146,7 @@ Figures measure(const Case& c, const std::string& pair, const Pool& remote, cons
   job.direction = c.direction;
   job.copy = c.copy;
   job.max_sms = c.max_sms;
-  Figures f{pair, c.name, "", static_cast<double>(plan.bytes()), 0, 0, 0, 0, false};
+  Figures f{pair, c.name, "", static_cast<double>(plan.bytes() * c.at_once), 0, 0, 0, 0, false};
   f.right = right(route, plan, job, from, to, pull ? remote_ids : local_ids,
                   pull ? local_ids : remote_ids);
   const int device = local.device().is_cuda() ? local.device().ordinal : remote.device().ordinal;
@@ -152,14 +155,16 @@ Figures measure(const Case& c, const std::string& pair, const Pool& remote, cons
   std::vector<double> ours, reference, told;
   double theirs_us = 0, ours_us = 0;
   const auto time_reference = [&] {
-    theirs_us = time_us([&] { contiguous_copy(from, to, plan.bytes(), stream.get()); });
+    theirs_us = time_us([&] { contiguous_copy(from, to, plan.bytes(), stream.get(), c.at_once); });
   };
   const auto time_ours = [&] {
     plan::Plan copy = plan;
     ours_us = time_us([&] {
-      const auto running = route.start(copy, job, nullptr);
-      running->wait_until(Clock::now() + 20s);
-      f.method = running->method();
+      std::vector<std::shared_ptr<path::Job>> running;
+      for (std::uint32_t i = 0; i < c.at_once; ++i)
+        running.push_back(route.start(copy, job, nullptr));
+      for (const auto& one : running) one->wait_until(Clock::now() + 20s);
+      f.method = running.front()->method();
     });
   };
   const auto time_told = [&] {
@@ -168,8 +173,10 @@ Figures measure(const Case& c, const std::string& pair, const Pool& remote, cons
     path::JobOptions prompt = job;
     prompt.prompt = true;
     return time_us([&] {
-      const auto running = route.start(copy, prompt, heard);
-      while (!heard->quiet.load()) std::this_thread::yield();
+      std::vector<std::shared_ptr<path::Job>> running;
+      for (std::uint32_t i = 0; i < c.at_once; ++i)
+        running.push_back(route.start(copy, prompt, heard));
+      while (heard->quiet.load() < c.at_once) std::this_thread::yield();
     });
   };
   for (int i = -4; i < reps; ++i) {
@@ -197,6 +204,7 @@ std::vector<Case> cases_for(bool host) {
   std::vector<Case> cases = {
       {"64 KiB x 64 pull", 16, 64, Direction::pull},
       {"64 KiB x 64 push", 16, 64, Direction::push},
+      {"64 KiB x 64 pull, 4 at once", 16, 64, Direction::pull, CopyMethod::automatic, 0, false, 4},
       {"64 KiB x 64 pull, 16 SMs", 16, 64, Direction::pull, CopyMethod::automatic, 16},
       {"64 KiB x 64 pull, engine", 16, 64, Direction::pull, CopyMethod::engine},
       {"64 KiB x 64 push, engine", 16, 64, Direction::push, CopyMethod::engine},
