@@ -20,8 +20,9 @@ constexpr auto kShort = std::chrono::microseconds(1000);
 // the time since the post. (CUDA's callback comes 40 to 150 us late, and 100 to 500 us where
 // several copies run: bench_cuda_copy's "told", H200.)
 constexpr int kLooksOfTime = 32;
-// A waiter spins through shorter pauses; the watcher makes none.
-constexpr auto kShortPause = std::chrono::microseconds(50);
+// A waiter spins through shorter pauses; the watcher, who may have many copies, makes none.
+constexpr auto kWaiterSleeps = std::chrono::microseconds(50);
+constexpr auto kWatcherSleeps = std::chrono::microseconds(20);
 constexpr auto kLongPause = std::chrono::milliseconds(5);
 // Where nobody waits, but somebody is to be told, the watcher looks from this part of the expected
 // time before its end, and spins from so early to so late: the end is told 1 to 3 us after it came,
@@ -49,7 +50,7 @@ bool CudaJob::wait_until(Clock::time_point until) {
     if (now >= until) return false;
     const auto pause = pause_at(now);
     const auto again = std::min(until, now + pause);
-    if (pause < kShortPause ? spin_until(again) : sleep_for(again)) return true;
+    if (pause < kWaiterSleeps ? spin_until(again) : sleep_for(again)) return true;
   }
 }
 
@@ -64,7 +65,7 @@ CudaJob::Clock::time_point CudaJob::next_look() const noexcept {
   if (now < first) return first;
   const auto spin = end - kLookEarly;
   if (now >= spin && now < end + kLookSpin) return now;
-  const auto again = now + std::max<Clock::duration>(pause_at(now), kShortPause);
+  const auto again = now + std::max<Clock::duration>(pause_at(now), kWatcherSleeps);
   return now < spin ? std::min(again, spin) : again;
 }
 
