@@ -19,9 +19,9 @@ namespace kvferry::detail {
 // One transfer's state machine: running, then exactly one terminal state, declared only once the
 // path's job is quiet.
 //
-// Three may notice that it is quiet: the path (from any thread, the one that watches a
-// GPU included, so finishing calls no CUDA and blocks on nothing), somebody who waits, and somebody
-// who polls. The first one finishes it.
+// Three may notice that it is quiet: the path (from any thread, the one that watches a GPU
+// included, so finishing calls no CUDA and blocks on nothing), somebody who waits, and somebody who
+// polls. The first one finishes it.
 class TransferImpl final : public path::JobObserver,
                            public std::enable_shared_from_this<TransferImpl> {
  public:
