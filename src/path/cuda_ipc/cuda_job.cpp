@@ -73,7 +73,7 @@ void CudaJob::post(Setup& setup) {
   if (choice_->engine) return post_engine(setup);
   launch_kernel(setup.prepared ? *setup.prepared : *setup.once);
   seal();
-  watch(setup.prompt ? next_look() : posted_at_ + expected_ + kPatience);
+  watch(first_look(setup.prompt));
 }
 
 void CudaJob::post_engine(Setup& setup) {
@@ -91,8 +91,11 @@ void CudaJob::post_engine(Setup& setup) {
     plan_ = std::move(setup.once->plan);
     work_->moved(plan_);
   }
-  if (more) return watch(posted_at_);
-  watch(setup.prompt ? next_look() : posted_at_ + expected_ + kPatience);
+  watch(more ? posted_at_ : first_look(setup.prompt));
+}
+
+CudaJob::Clock::time_point CudaJob::first_look(bool prompt) const noexcept {
+  return prompt ? next_look() : posted_at_ + expected_ + kPatience;
 }
 
 // Whoever waits sees the end first; the watcher's look is for copies that nobody waits for.
@@ -190,8 +193,8 @@ std::optional<CudaJob::Clock::time_point> CudaJob::look() noexcept {
     if (slot_ == nullptr || broken_) return std::nullopt;  // somebody has seen the end
   }
   try {
-    const cuda::DeviceGuard guard(lane_->device());
     if (work_) {
+      const cuda::DeviceGuard guard(lane_->device());
       bool more = true;
       if (aborted()) {
         posting_ended_early_ = true;
@@ -204,10 +207,7 @@ std::optional<CudaJob::Clock::time_point> CudaJob::look() noexcept {
       work_.reset();
       seal();
     }
-    if (landed())
-      end_landed();
-    else
-      check_event();
+    check_end();
     {
       std::lock_guard lock(mutex_);
       if (slot_ == nullptr || broken_) return std::nullopt;
@@ -255,17 +255,19 @@ std::optional<JobResult> CudaJob::poll() {
     std::lock_guard lock(mutex_);
     if (result_) return result_;
   }
-  if (sealed_.load(std::memory_order_acquire)) {
-    if (landed())
-      end_landed();
-    else
-      check_event();
-  }
+  if (sealed_.load(std::memory_order_acquire)) check_end();
   std::lock_guard lock(mutex_);
   return result_;
 }
 
 bool CudaJob::landed() const noexcept { return atomic(words_->done).load() != 0; }
+
+void CudaJob::check_end() noexcept {
+  if (landed())
+    end_landed();
+  else
+    check_event();
+}
 
 void CudaJob::end_landed() {
   finish_from_gpu();

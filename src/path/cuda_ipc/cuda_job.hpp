@@ -74,7 +74,8 @@ class CudaJob final : public Job, public std::enable_shared_from_this<CudaJob> {
   void watch(Clock::time_point from);
   void undo_post() noexcept;
   void drain() noexcept;
-  // When the watcher is to look at a copy whose end somebody is to be told of.
+  // When the watcher is to look first; and at a copy whose end somebody is to be told of.
+  Clock::time_point first_look(bool prompt) const noexcept;
   Clock::time_point next_look() const noexcept;
   // How long whoever looks may pause at that time, past the expected end.
   Clock::duration pause_at(Clock::time_point now) const noexcept;
@@ -84,6 +85,8 @@ class CudaJob final : public Job, public std::enable_shared_from_this<CudaJob> {
   // time, and sees the end a microsecond later. Copy engines tell nothing.
   bool landed() const noexcept;
   void end_landed();
+  // Looks whether it has ended, and ends it then. Requires: all is posted.
+  void check_end() noexcept;
   bool check_event() noexcept;
   CUresult query_event() noexcept;
   // False where the GPU has failed: then the job has ended.

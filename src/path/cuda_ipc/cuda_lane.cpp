@@ -18,13 +18,11 @@ constexpr int kFirstSlots = 4;
 constexpr std::size_t kMostSlots = 1024;
 constexpr std::size_t kWordsPerPage = 64;
 
-thread_local int restricted_depth = 0;
-
-// Where the last owner of a lane lets go on a restricted thread, another thread takes it down.
+// Where the last owner of a lane lets go on a watcher's thread, another thread takes it down.
 struct LaneDeleter {
   void operator()(Lane* lane) const noexcept {
     std::unique_ptr<Lane> owned(lane);
-    if (!on_restricted_thread()) return;
+    if (!Watcher::is_this_thread()) return;
     try {
       std::thread([dying = std::move(owned)] {}).detach();
     } catch (...) {
@@ -35,10 +33,6 @@ struct LaneDeleter {
 };
 
 }  // namespace
-
-bool on_restricted_thread() noexcept { return restricted_depth > 0; }
-RestrictedThread::RestrictedThread() noexcept { ++restricted_depth; }
-RestrictedThread::~RestrictedThread() { --restricted_depth; }
 
 std::shared_ptr<Lane> Lane::open(int device) {
   std::unique_ptr<Lane> lane(new Lane(device));

@@ -82,15 +82,4 @@ class Lane {
   std::unique_ptr<Watcher> watcher_;
 };
 
-// True on a watcher's own thread, which must not destroy its Lane: it cannot join itself; nor a
-// mapping, which takes long.
-bool on_restricted_thread() noexcept;
-class RestrictedThread {
- public:
-  RestrictedThread() noexcept;
-  ~RestrictedThread();
-  RestrictedThread(const RestrictedThread&) = delete;
-  RestrictedThread& operator=(const RestrictedThread&) = delete;
-};
-
 }  // namespace kvferry::path

@@ -7,6 +7,7 @@
 #include "base/scope_exit.hpp"
 #include "path/cuda_ipc/cuda_job.hpp"
 #include "path/cuda_ipc/cuda_prepared.hpp"
+#include "path/cuda_ipc/cuda_watcher.hpp"
 #include "path/cuda_ipc/engine_copies.hpp"
 
 namespace kvferry::path {
@@ -47,8 +48,7 @@ CudaRoute::CudaRoute(Setup setup, MappedEnd local, MappedEnd remote)
       costs_(setup.costs) {}
 
 CudaRoute::~CudaRoute() {
-  if (!on_restricted_thread()) return;
-  // The last owner let go on the watcher's thread, which has no time for unmapping.
+  if (!Watcher::is_this_thread()) return;
   try {
     std::thread([ends = std::move(ends_)] {}).detach();
   } catch (...) {

@@ -19,7 +19,11 @@ constexpr std::size_t kUsualJobs = 256;
 constexpr auto kTick = std::chrono::milliseconds(1);
 constexpr auto kLinger = std::chrono::milliseconds(20);
 
+thread_local bool watches = false;
+
 }  // namespace
+
+bool Watcher::is_this_thread() noexcept { return watches; }
 
 Watcher::Watcher() {
   added_.reserve(kUsualJobs);
@@ -73,7 +77,7 @@ bool Watcher::await_work() {
 }
 
 void Watcher::run() {
-  const RestrictedThread restricted;
+  watches = true;
   // Sleeps end within a microsecond of their time instead of fifty.
   prctl(PR_SET_TIMERSLACK, 1000UL);
   while (await_work()) {

@@ -30,6 +30,9 @@ class Watcher {
   // Looks after a job from `when` on, if it is still there then. Allocates nothing once it has seen
   // as many jobs at a time.
   void add(const std::shared_ptr<CudaJob>& job, Clock::time_point when);
+  // Whether this is the thread of some watcher. It must not destroy a Lane, whose watcher it cannot
+  // join where that is its own; nor a mapping, which takes long.
+  static bool is_this_thread() noexcept;
 
  private:
   struct Watched {
