@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #include "kernels/copy.hpp"
 
@@ -51,6 +52,8 @@ struct ControlArgs {
 // each of a few sizes. CUDA's limit on all parameters is 32,764 bytes.
 inline constexpr std::size_t kPayloadClasses = 5;
 inline constexpr std::size_t kPayloadBytes[kPayloadClasses] = {1024, 2560, 6656, 15360, 32000};
+// For lists with one entry for each.
+using PayloadClasses = std::make_index_sequence<kPayloadClasses>;
 
 template <std::size_t kBytes>
 struct Params {

@@ -103,22 +103,18 @@ __global__ void __launch_bounds__(32 * kRings, 1)
 #endif
 }
 
-template <std::uint32_t kRings>
-const void* pick(std::uint32_t payload_class) {
-  switch (payload_class) {
-    case 0: return reinterpret_cast<const void*>(&copy_tma<kRings, kPayloadBytes[0]>);
-    case 1: return reinterpret_cast<const void*>(&copy_tma<kRings, kPayloadBytes[1]>);
-    case 2: return reinterpret_cast<const void*>(&copy_tma<kRings, kPayloadBytes[2]>);
-    case 3: return reinterpret_cast<const void*>(&copy_tma<kRings, kPayloadBytes[3]>);
-    default: return reinterpret_cast<const void*>(&copy_tma<kRings, kPayloadBytes[4]>);
-  }
+template <std::uint32_t kRings, std::size_t... kClass>
+const void* pick(std::uint32_t payload_class, std::index_sequence<kClass...>) {
+  static const void* const kernels[] = {
+      reinterpret_cast<const void*>(&copy_tma<kRings, kPayloadBytes[kClass]>)...};
+  return kernels[payload_class];
 }
 
 }  // namespace
 
 const void* tma_kernel(std::uint32_t rings, std::uint32_t payload_class) {
-  return rings > kTmaFewRings ? pick<kTmaManyRings>(payload_class)
-                              : pick<kTmaFewRings>(payload_class);
+  return rings > kTmaFewRings ? pick<kTmaManyRings>(payload_class, PayloadClasses())
+                              : pick<kTmaFewRings>(payload_class, PayloadClasses());
 }
 
 }  // namespace kvferry::kernels

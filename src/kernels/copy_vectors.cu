@@ -159,20 +159,20 @@ __global__ void __launch_bounds__(1024)
   tell_end(control);
 }
 
-template <typename Mover>
-const void* pick(std::uint32_t payload_class) {
-  switch (payload_class) {
-    case 0: return reinterpret_cast<const void*>(&copy_by_threads<Mover, kPayloadBytes[0]>);
-    case 1: return reinterpret_cast<const void*>(&copy_by_threads<Mover, kPayloadBytes[1]>);
-    case 2: return reinterpret_cast<const void*>(&copy_by_threads<Mover, kPayloadBytes[2]>);
-    case 3: return reinterpret_cast<const void*>(&copy_by_threads<Mover, kPayloadBytes[3]>);
-    default: return reinterpret_cast<const void*>(&copy_by_threads<Mover, kPayloadBytes[4]>);
-  }
+template <typename Mover, std::size_t... kClass>
+const void* pick(std::uint32_t payload_class, std::index_sequence<kClass...>) {
+  static const void* const kernels[] = {
+      reinterpret_cast<const void*>(&copy_by_threads<Mover, kPayloadBytes[kClass]>)...};
+  return kernels[payload_class];
 }
 
 }  // namespace
 
-const void* plain_kernel(std::uint32_t payload_class) { return pick<Aligned>(payload_class); }
-const void* generic_kernel(std::uint32_t payload_class) { return pick<Unaligned>(payload_class); }
+const void* plain_kernel(std::uint32_t payload_class) {
+  return pick<Aligned>(payload_class, PayloadClasses());
+}
+const void* generic_kernel(std::uint32_t payload_class) {
+  return pick<Unaligned>(payload_class, PayloadClasses());
+}
 
 }  // namespace kvferry::kernels

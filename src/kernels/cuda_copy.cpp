@@ -113,6 +113,13 @@ int launch_slice(const plan::Plan& plan, const Slice& slice, const Launch& launc
   return start_grid(grid_of(launch, payload_class), &params, control, stream);
 }
 
+using LaunchSlice = decltype(&launch_slice<kPayloadBytes[0]>);
+template <std::size_t... kClass>
+LaunchSlice launch_slice_of(std::uint32_t payload_class, std::index_sequence<kClass...>) {
+  static constexpr LaunchSlice kLaunch[] = {&launch_slice<kPayloadBytes[kClass]>...};
+  return kLaunch[payload_class];
+}
+
 }  // namespace
 
 int prepare_device(bool with_tma) {
@@ -142,13 +149,8 @@ int launch_copy(const plan::Plan& plan, const Launch& launch, const Control& con
   const std::uint32_t count = slicer.count();
   for (std::uint32_t i = 0; error == cudaSuccess && slicer.next(slice); ++i) {
     const ControlArgs c = make_control(control, i, count);
-    switch (const std::uint32_t k = class_of(payload_bytes(plan, slice)); k) {
-      case 0: error = launch_slice<kPayloadBytes[0]>(plan, slice, launch, k, c, stream); break;
-      case 1: error = launch_slice<kPayloadBytes[1]>(plan, slice, launch, k, c, stream); break;
-      case 2: error = launch_slice<kPayloadBytes[2]>(plan, slice, launch, k, c, stream); break;
-      case 3: error = launch_slice<kPayloadBytes[3]>(plan, slice, launch, k, c, stream); break;
-      default: error = launch_slice<kPayloadBytes[4]>(plan, slice, launch, k, c, stream); break;
-    }
+    const std::uint32_t k = class_of(payload_bytes(plan, slice));
+    error = launch_slice_of(k, PayloadClasses())(plan, slice, launch, k, c, stream);
   }
   return error;
 }
