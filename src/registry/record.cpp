@@ -154,11 +154,10 @@ Record decode(std::string_view name, std::string_view text) {
 }
 
 bool is_local_only(std::string_view address) {
-  if (address.starts_with("unix:") || address.starts_with("localhost:")) return true;
-  std::string host(address.substr(0, address.rfind(':')));
-  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  const session::Address where = session::parse_address(address);
+  if (where.is_unix || where.host == "localhost") return true;
   std::error_code error;
-  const auto numeric = asio::ip::make_address(host, error);
+  const auto numeric = asio::ip::make_address(where.host, error);
   return !error && session::is_loopback(numeric);
 }
 

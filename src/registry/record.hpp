@@ -27,7 +27,8 @@ std::string encode(const Record& record);
 // Error{refused} naming the entry and the field.
 Record decode(std::string_view name, std::string_view text);
 
-// Nobody but processes of the same host reaches it: loopback, or a Unix socket.
+// Nobody but processes of the same host reaches it: loopback, or a Unix socket. Throws: as
+// check_address.
 bool is_local_only(std::string_view address);
 // Throws: Error{invalid_argument} for what is neither host:port, [v6]:port nor unix:/path.
 void check_address(std::string_view address);

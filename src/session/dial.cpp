@@ -48,7 +48,7 @@ bool is_here(const Reached& reached, bool has_credential) {
   std::error_code error;
   const auto ours = reached.socket.local_endpoint(error).address();
   const auto theirs = reached.socket.remote_endpoint(error).address();
-  return !error && (is_loopback(theirs) || ours == theirs);
+  return !error && stays_here(ours, theirs);
 }
 
 std::string_view option_for(wire::Security security) {

@@ -13,4 +13,9 @@ inline asio::ip::address plain(const asio::ip::address& address) {
 // Of this host only: 127.0.0.0/8, also as a mapped IPv6 address, or ::1.
 inline bool is_loopback(const asio::ip::address& address) { return plain(address).is_loopback(); }
 
+// Of the two ends of a connection: both on this host, by a loopback address or by one of its own.
+inline bool stays_here(const asio::ip::address& ours, const asio::ip::address& theirs) {
+  return is_loopback(theirs) || ours == theirs;
+}
+
 }  // namespace kvferry::session

@@ -14,10 +14,6 @@
 namespace kvferry::session {
 namespace {
 
-[[noreturn]] void bad(const PemFile& file, std::string_view why) {
-  throw Error(ErrorCode::invalid_argument, fmt::format("{} {}: {}", file.called, file.path, why));
-}
-
 using Bio = std::unique_ptr<BIO, int (*)(BIO*)>;
 using Key = std::unique_ptr<EVP_PKEY, void (*)(EVP_PKEY*)>;
 
@@ -35,6 +31,10 @@ Key read_key(const PemFile& key, bool secret) {
 
 }  // namespace
 
+void refuse_file(const PemFile& file, std::string_view why) {
+  throw Error(ErrorCode::invalid_argument, fmt::format("{} {}: {}", file.called, file.path, why));
+}
+
 // It has the cause; those after it say "system lib".
 std::string first_tls_error() {
   const unsigned long code = ERR_peek_error();
@@ -46,19 +46,19 @@ std::string first_tls_error() {
 
 void use_authority(ssl_ctx_st* ctx, const PemFile& authority) {
   if (SSL_CTX_load_verify_file(ctx, authority.path.c_str()) != 1)
-    bad(authority, "no certificate can be read from it (PEM): " + first_tls_error());
+    refuse_file(authority, "no certificate can be read from it (PEM): " + first_tls_error());
 }
 
 void use_certificate(ssl_ctx_st* ctx, const PemFile& certificate, const PemFile& key, bool secret) {
   if (SSL_CTX_use_certificate_chain_file(ctx, certificate.path.c_str()) != 1)
-    bad(certificate, "no certificate can be read from it (PEM): " + first_tls_error());
+    refuse_file(certificate, "no certificate can be read from it (PEM): " + first_tls_error());
   const Key read = read_key(key, secret);
   if (read == nullptr)
-    bad(key,
-        "no private key can be read from it (PEM, without a passphrase): " + first_tls_error());
+    refuse_file(key, "no private key can be read from it (PEM, without a passphrase): " +
+                         first_tls_error());
   if (SSL_CTX_use_PrivateKey(ctx, read.get()) != 1 || SSL_CTX_check_private_key(ctx) != 1)
-    bad(key, fmt::format("it is not the key of the certificate in {} ({})", certificate.path,
-                         first_tls_error()));
+    refuse_file(key, fmt::format("it is not the key of the certificate in {} ({})",
+                                 certificate.path, first_tls_error()));
 }
 
 }  // namespace kvferry::session

@@ -13,6 +13,8 @@ struct PemFile {
   const std::string& path;
 };
 
+[[noreturn]] void refuse_file(const PemFile& file, std::string_view why);
+
 // Each into an SSL_CTX, which then has it. Throws: Error{invalid_argument} naming the file and what
 // is wrong with it.
 void use_authority(ssl_ctx_st* ctx, const PemFile& authority);

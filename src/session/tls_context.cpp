@@ -25,10 +25,6 @@ constexpr const char* kKeyCiphers = "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY130
 constexpr std::size_t kReadBytes = 64u << 10;
 constexpr int kWarnDays = 7;
 
-[[noreturn]] void bad_file(std::string_view what, const std::string& path, std::string_view why) {
-  throw Error(ErrorCode::invalid_argument, fmt::format("{} {}: {}", what, path, why));
-}
-
 std::unique_ptr<ssl_ctx_st, void (*)(ssl_ctx_st*)> make_context(const SSL_METHOD* method,
                                                                 const char* ciphers) {
   // The library cleans up at exit() unless told not to, while a thread of ours may still be using
@@ -70,21 +66,21 @@ void check_own_certificate(SSL_CTX* ctx, const Credentials& files, const TlsCont
   const int verdict = X509_STORE_CTX_get_error(check.get());
   ERR_clear_error();
   if (!good && verdict == X509_V_ERR_CERT_HAS_EXPIRED)
-    bad_file(
-        "--tls-cert", files.certificate,
+    refuse_file(
+        {"--tls-cert", files.certificate},
         fmt::format("{} expired on {}; make a new one (kvferry keygen certificate)",
                     X509_STORE_CTX_get_current_cert(check.get()) == own
                         ? fmt::format("certificate '{}'", name_of_certificate(own))
                         : "the authority that signed it",
                     time_text(X509_get0_notAfter(X509_STORE_CTX_get_current_cert(check.get())))));
   if (!good && verdict == X509_V_ERR_CERT_NOT_YET_VALID)
-    bad_file("--tls-cert", files.certificate,
-             fmt::format("certificate '{}' is valid only from {} on; is the clock right?",
-                         name_of_certificate(own), time_text(X509_get0_notBefore(own))));
+    refuse_file({"--tls-cert", files.certificate},
+                fmt::format("certificate '{}' is valid only from {} on; is the clock right?",
+                            name_of_certificate(own), time_text(X509_get0_notBefore(own))));
   if (!good)
-    bad_file("--tls-cert", files.certificate,
-             fmt::format("it is not signed by the authority in {} ({})", files.authority,
-                         X509_verify_cert_error_string(verdict)));
+    refuse_file({"--tls-cert", files.certificate},
+                fmt::format("it is not signed by the authority in {} ({})", files.authority,
+                            X509_verify_cert_error_string(verdict)));
   int days = 0, seconds = 0;
   if (ASN1_TIME_diff(&days, &seconds, nullptr, X509_get0_notAfter(own)) == 1 && days < kWarnDays)
     warn(fmt::format("certificate '{}' ({}) expires on {}; make a new one in time",

@@ -7,11 +7,13 @@
 #include <sys/socket.h>
 
 #include <array>
+#include <asio/ip/tcp.hpp>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
 
 #include "kvferry/error.hpp"
+#include "session/loopback.hpp"
 
 namespace kvferry::path::tcp {
 namespace {
@@ -86,23 +88,16 @@ std::string congestion_of(int fd) {
                           std::strerror(errno), congestion_controls()));
 }
 
-// Whether both ends are on this host, by a loopback address or by one of the host's own.
 bool stays_here(int fd) {
-  sockaddr_storage ours{}, theirs{};
-  socklen_t our_bytes = sizeof ours, their_bytes = sizeof theirs;
-  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&ours), &our_bytes) != 0 ||
-      ::getpeername(fd, reinterpret_cast<sockaddr*>(&theirs), &their_bytes) != 0)
+  asio::ip::tcp::endpoint ours, theirs;
+  auto our_bytes = static_cast<socklen_t>(ours.capacity());
+  auto their_bytes = static_cast<socklen_t>(theirs.capacity());
+  if (::getsockname(fd, ours.data(), &our_bytes) != 0 ||
+      ::getpeername(fd, theirs.data(), &their_bytes) != 0)
     return false;
-  if (theirs.ss_family == AF_INET) {
-    const auto us = ntohl(reinterpret_cast<const sockaddr_in&>(ours).sin_addr.s_addr);
-    const auto them = ntohl(reinterpret_cast<const sockaddr_in&>(theirs).sin_addr.s_addr);
-    return us == them || (them >> 24) == 127;
-  }
-  const in6_addr& us = reinterpret_cast<const sockaddr_in6&>(ours).sin6_addr;
-  const in6_addr& them = reinterpret_cast<const sockaddr_in6&>(theirs).sin6_addr;
-  const bool mapped_loopback = IN6_IS_ADDR_V4MAPPED(&them) && them.s6_addr[12] == 127;
-  return theirs.ss_family == AF_INET6 &&
-         (IN6_IS_ADDR_LOOPBACK(&them) || mapped_loopback || IN6_ARE_ADDR_EQUAL(&us, &them));
+  const auto family = theirs.data()->sa_family;
+  return (family == AF_INET || family == AF_INET6) &&
+         session::stays_here(ours.address(), theirs.address());
 }
 
 }  // namespace
