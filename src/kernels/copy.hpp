@@ -59,7 +59,8 @@ struct Words {
   std::uint32_t started = 0;
   // GPU to host: a CTA left work undone because of `abort`.
   std::uint32_t stopped = 0;
-  // GPU to host: everything of the copy has landed, or will never begin (only with `tell_end`).
+  // GPU to host: everything of the copy has landed, or will never begin. Kernels write it with
+  // `tell_end`, behind engine copies the stream does.
   std::uint32_t done = 0;
   std::uint32_t pad[12] = {};
 };

@@ -52,6 +52,7 @@ std::optional<Driver> load() {
       find("cuCtxPopCurrent", 4000, d.pop_context) &&
       find("cuThreadExchangeStreamCaptureMode", 10010, d.exchange_capture_mode) &&
       find("cuEventQuery", 2000, d.event_query) && find("cuMemcpy2DAsync", 3020, d.copy_2d) &&
+      find("cuStreamWriteValue32", 11070, d.write_value) &&
       find("cuPointerGetAttribute", 4000, d.pointer_attribute) && find_memory(d);
   if (!complete || d.init(0) != CUDA_SUCCESS) return std::nullopt;
   return d;

@@ -19,6 +19,7 @@ struct Driver {
   PFN_cuThreadExchangeStreamCaptureMode_v10010 exchange_capture_mode = nullptr;
   PFN_cuEventQuery_v2000 event_query = nullptr;
   PFN_cuMemcpy2DAsync_v3020 copy_2d = nullptr;
+  PFN_cuStreamWriteValue32_v11070 write_value = nullptr;
   PFN_cuPointerGetAttribute_v4000 pointer_attribute = nullptr;
   PFN_cuMemGetInfo_v3020 mem_info = nullptr;
   PFN_cuMemGetAddressRange_v3020 address_range = nullptr;

@@ -14,7 +14,7 @@ using kernels::Launch;
 // On one GPU, transfers from here on go by bulk copies of every SM: after other work, with cold
 // caches and translations, they take 102.4 us for 160 MiB where the best plain shape takes 105 and
 // the usual ones 107 to 110, since they keep more bytes in flight (bench_cuda_copy --sweep, H200).
-// Smaller ones end before that matters.
+// With host memory too, where that takes fewer SMs. Smaller ones end before either matters.
 constexpr std::uint64_t kBulkBytes = 8u << 20;
 // The plain shape with all SMs: 4 CTAs an SM of 512 threads; over NVLink the best of 200 or within
 // 0.5 % of it (same sweep). A warp takes a chunk in passes of 8 loads a thread, so chunks are whole
@@ -35,8 +35,9 @@ constexpr std::uint32_t kPeerPullCtas = 24, kPeerPushCtas = 96;
 constexpr std::uint64_t kPushTmaRowBytes = 4096;
 // What one SM moves: 160 MiB in 3.6 ms over NVLink (kvferry bench --only sms, 2 x H200).
 constexpr double kGbPerSecondAnSm = 46;
-// Enough to fill PCIe 5; more only take SMs from others.
-constexpr std::uint32_t kHostCtas = 32;
+// Enough to fill PCIe 5; more only take SMs from others. By TMA 4, 8, 16 and 32 CTAs are as fast as
+// 32 of plain loads, within 1 %, either way; 2 lose up to 27 % (bench_cuda_copy, H200).
+constexpr std::uint32_t kHostCtas = 32, kHostTmaCtas = 8;
 
 const CopyCost& engine_cost(const ChooseInput& in) {
   const CopyCosts& c = *in.costs;
@@ -75,8 +76,7 @@ std::uint32_t group_for(std::uint32_t chunk_bytes, std::uint32_t most) {
 }
 
 bool tma_possible(const ChooseInput& in) {
-  return in.alignment == 16 && in.compute_major >= 9 && in.link != Link::host &&
-         in.row_bytes >= kTmaRowBytes &&
+  return in.alignment == 16 && in.compute_major >= 9 && in.row_bytes >= kTmaRowBytes &&
          in.shared_bytes >= kernels::kTmaSharedBytes + kernels::kTmaStaticSharedBytes;
 }
 
@@ -89,7 +89,7 @@ Launch tma_launch(const ChooseInput& in) {
   l.threads = 32 * rings;
   const std::uint32_t stage = kernels::tma_stage_bytes(rings);
   l.chunk_bytes = even_chunk(in.row_bytes, stage, kCut);
-  std::uint32_t ctas = in.sm_count;
+  std::uint32_t ctas = in.link == Link::host ? kHostTmaCtas : in.sm_count;
   if (in.link == Link::peer) {
     const std::uint32_t enough = in.writes_remote ? kPeerPushCtas : kPeerPullCtas;
     const std::uint32_t full = in.compute_major >= 10 ? 2 * enough : enough;
@@ -121,10 +121,12 @@ Launch vector_launch(const ChooseInput& in, Family family) {
 
 Launch kernel_launch(const ChooseInput& in) {
   if (in.alignment != 16) return vector_launch(in, Family::generic);
-  const bool budget = in.max_sms != 0;
-  const bool over_link = budget || !in.writes_remote || in.row_bytes >= kPushTmaRowBytes;
-  const bool on_one_gpu = budget || in.bytes() >= kBulkBytes;
-  const bool tma = in.link == Link::peer ? over_link : on_one_gpu;
+  const bool budget = in.max_sms != 0, large = in.bytes() >= kBulkBytes;
+  bool tma = large;
+  if (in.link == Link::peer)
+    tma = budget || !in.writes_remote || in.row_bytes >= kPushTmaRowBytes;
+  else if (in.link == Link::same_gpu)
+    tma = budget || large;
   return tma && tma_possible(in) ? tma_launch(in) : vector_launch(in, Family::plain);
 }
 

@@ -194,9 +194,19 @@ TEST(Choose, HostMemoryHasACostForEachDirection) {
   EXPECT_FALSE(choose(in).engine);
 }
 
-TEST(Choose, HostMemoryIsNeverTma) {
+TEST(Choose, HostMemoryIsTmaOfFewSmsWhereThereIsMuch) {
   ChooseInput in = scattered(Link::host, 64);
+  EXPECT_EQ(choose(in).launch.family, Family::tma);
+  EXPECT_EQ(choose(in).launch.ctas, 8u);
+  in.max_sms = 4;
+  EXPECT_EQ(choose(in).launch.ctas, 4u);
+  in.max_sms = 0;
+  in.alignment = 8;
+  EXPECT_EQ(choose(in).launch.ctas, 32u);
+  in = scattered(Link::host, 1);
+  in.copy = CopyMethod::kernel;
   EXPECT_EQ(choose(in).launch.family, Family::plain);
+  EXPECT_EQ(choose(in).launch.ctas, 32u);
 }
 
 TEST(Choose, LaunchesHoldTogetherForAnyRow) {

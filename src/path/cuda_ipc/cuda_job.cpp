@@ -151,15 +151,22 @@ void CudaJob::launch_kernel(const CudaCopy& copy) {
   cuda::check(static_cast<cudaError_t>(error), "cannot launch the copy kernel");
 }
 
-// Everything is in the stream: marks its end. A kernel tells of its end itself, so that its event
-// can wait until somebody asks for it, which is later than the call that posts (0.7 us less).
+// Everything is in the stream: marks its end. A kernel writes the done word itself, for the copy
+// engine the stream does. The event can then wait until somebody asks for it, if ever.
 void CudaJob::seal() {
-  recorded_ = choice_->engine || caller_.has_value();
+  has_word_ = !choice_->engine || write_done_word();
+  recorded_ = !has_word_ || caller_.has_value();
   if (recorded_) cuda::check(cudaEventRecord(done_, slot_->stream.get()), "cannot record an event");
   if (caller_)
     cuda::check(cudaStreamWaitEvent(static_cast<cudaStream_t>(caller_->handle), done_, 0),
                 "cannot order the caller's stream after the copy");
   sealed_.store(true, std::memory_order_release);
+}
+
+bool CudaJob::write_done_word() const noexcept {
+  const auto word = reinterpret_cast<CUdeviceptr>(&words_->done);
+  return cuda::driver().write_value(slot_->stream.get(), word, 1, CU_STREAM_WRITE_VALUE_DEFAULT) ==
+         CUDA_SUCCESS;
 }
 
 // Posting failed half way: what is in the stream becomes a no-op or is waited for.

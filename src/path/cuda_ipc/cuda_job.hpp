@@ -71,6 +71,8 @@ class CudaJob final : public Job, public std::enable_shared_from_this<CudaJob> {
   void order_after_caller();
   void launch_kernel(const CudaCopy& copy);
   void seal();
+  // False where the driver cannot have a stream write to memory.
+  bool write_done_word() const noexcept;
   void watch(Clock::time_point from);
   void undo_post() noexcept;
   void drain() noexcept;
@@ -81,8 +83,8 @@ class CudaJob final : public Job, public std::enable_shared_from_this<CudaJob> {
   Clock::duration pause_at(Clock::time_point now) const noexcept;
 
   bool aborted() const noexcept;
-  // All has landed, as the kernel's last CTA tells: asking the driver for the event takes 1.3 us a
-  // time, and sees the end a microsecond later. Copy engines tell nothing.
+  // All has landed, as the done word tells: asking the driver for the event takes 1.3 us a time,
+  // and sees the end a microsecond later.
   bool landed() const noexcept;
   void end_landed();
   // Looks whether it has ended, and ends it then. Requires: all is posted.
@@ -113,6 +115,7 @@ class CudaJob final : public Job, public std::enable_shared_from_this<CudaJob> {
   bool posting_ended_early_ = false;
   Clock::time_point posted_at_{};
   std::chrono::microseconds expected_{0};
+  bool has_word_ = false;            // its end will be written to Words::done
   std::atomic<bool> sealed_{false};  // all is in the stream: its end can be asked for
   std::atomic<bool> over_{false};    // result_ is set
   std::shared_ptr<CudaJob> self_;    // while something of it may be in the slot's streams

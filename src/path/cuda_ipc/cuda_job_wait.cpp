@@ -75,10 +75,9 @@ bool CudaJob::spin_until(Clock::time_point until) {
     if (Clock::now() >= until) return false;
     std::this_thread::yield();
   }
-  if (Clock::now() >= posted_at_ + expected_ && check_event()) return true;
-  // Where a kernel tells of its end, the event is asked only to hear of a GPU that has failed.
-  const bool word = !choice_->engine;
-  for (auto ask = Clock::now() + (word ? kHealthSpin : Clock::duration::zero());;) {
+  // Where a word tells of the end, the event is asked only to hear of a GPU that has failed.
+  const auto health = has_word_ ? Clock::duration(kHealthSpin) : Clock::duration::zero();
+  for (auto ask = Clock::now() + health;;) {
     if (landed()) {
       end_landed();
       return true;
@@ -88,7 +87,7 @@ bool CudaJob::spin_until(Clock::time_point until) {
     if (now >= until) return false;
     if (now < ask) continue;
     if (check_event()) return true;
-    if (word) ask = now + kHealthSpin;
+    ask = now + health;
   }
 }
 
