@@ -67,6 +67,15 @@ DeviceInfo device_info(int device) {
   return info;
 }
 
+bool is_shared_by_mps(int device) noexcept {
+  // CU_DEVICE_ATTRIBUTE_MPS_ENABLED, which older toolkits do not name.
+  constexpr auto kMpsEnabled = static_cast<CUdevice_attribute>(133);
+  int value = 0;
+  const Driver* const driver = find_driver();
+  return driver != nullptr &&
+         driver->device_attribute(&value, kMpsEnabled, device) == CUDA_SUCCESS && value != 0;
+}
+
 bool can_reach(int device, int other) {
   if (device == other) return true;
   int can = 0;

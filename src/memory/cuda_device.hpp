@@ -36,6 +36,10 @@ struct DeviceInfo {
 // Throws: Error{resource}.
 DeviceInfo device_info(int device);
 
+// Whether the contexts of all processes on it are one, by NVIDIA's multi-process service: then what
+// they start runs side by side instead of in turns. False also where the driver cannot say.
+bool is_shared_by_mps(int device) noexcept;
+
 // Whether kernels on `device` can reach memory of `other`: true also where both are the same.
 bool can_reach(int device, int other);
 

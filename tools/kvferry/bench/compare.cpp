@@ -40,7 +40,10 @@ Pair judge(const Figure& before, const Figure& after) {
 
 std::string gpus_of(const Machine& machine) {
   std::string text;
-  for (const Machine::Gpu& gpu : machine.gpus) text += (text.empty() ? "" : ", ") + gpu.name;
+  for (const Machine::Gpu& gpu : machine.gpus) {
+    text += (text.empty() ? "" : ", ") + gpu.name;
+    if (gpu.mps) text += " under MPS";
+  }
   return text.empty() ? "none" : text;
 }
 

@@ -92,12 +92,13 @@ TEST(Compare, WarnsOfOtherHardwareDriverAndBuild) {
   Result after = before;
   after.machine.driver = "590.1";
   after.machine.gpus.pop_back();
+  after.machine.gpus[0].mps = true;
   after.build = "0.1.0, without CUDA";
   after.quick = true;
   const std::string text = comparison_table(compare(before, after));
   EXPECT_THAT(text, HasSubstr("note: the driver differs: 580.82.07 before, 590.1 now\n"));
   EXPECT_THAT(text, HasSubstr("note: the GPUs differ: NVIDIA H200, NVIDIA H200 before, NVIDIA H200 "
-                              "now\n"));
+                              "under MPS now\n"));
   EXPECT_THAT(text, HasSubstr("note: the build differs: "));
   EXPECT_THAT(text, HasSubstr("note: --quick was given now\n"));
   EXPECT_THAT(text, Not(HasSubstr("the host differs")));

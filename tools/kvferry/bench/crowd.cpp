@@ -134,6 +134,8 @@ Figure measure_crowd(const CrowdSpec& spec, const RunSettings& settings,
   } else {
     figure.note("what the rates of many clients are held against");
   }
+  if (spec.takes_turns && work.processes > 1)
+    figure.note("processes take turns on a GPU; under MPS they do not: see docs/performance.md");
   Pace pace;
   pace.warmups = 1;
   pace.least = settings.quick ? 3 : 7;

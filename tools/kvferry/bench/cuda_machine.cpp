@@ -51,8 +51,8 @@ void add_gpus(Topology& topology) {
     const cuda::DeviceGuard guard(i);
     std::size_t free_bytes = 0, all = 0;
     cuda::check(cudaMemGetInfo(&free_bytes, &all), "cannot ask for free GPU memory");
-    topology.gpus.push_back(
-        {Device::cuda(i).to_string(), cuda::device_info(i).sm_count, free_bytes});
+    topology.gpus.push_back({Device::cuda(i).to_string(), cuda::device_info(i).sm_count, free_bytes,
+                             cuda::is_shared_by_mps(i)});
   }
   for (std::size_t from = 0; from < topology.gpus.size(); ++from) {
     for (std::size_t to = 0; to < topology.gpus.size(); ++to) {
@@ -79,7 +79,7 @@ void add_gpus(Machine& machine) {
     machine.gpus.push_back({Device::cuda(i).to_string(), properties.name,
                             memory::format_uuid(memory::device_uuid(i)), pci,
                             static_cast<std::uint32_t>(properties.multiProcessorCount),
-                            properties.totalGlobalMem});
+                            properties.totalGlobalMem, cuda::is_shared_by_mps(i)});
   }
 }
 

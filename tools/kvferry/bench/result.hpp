@@ -81,6 +81,7 @@ struct Machine {
     std::string device, name, uuid, pci;
     std::uint32_t sms = 0;
     std::uint64_t memory_bytes = 0;
+    bool mps = false;  // processes share it by NVIDIA's multi-process service
   };
   std::vector<Gpu> gpus;
 };

@@ -76,7 +76,8 @@ Json machine_json(const Machine& machine) {
                     {"uuid", gpu.uuid},
                     {"pci", gpu.pci},
                     {"sms", gpu.sms},
-                    {"memory_bytes", gpu.memory_bytes}});
+                    {"memory_bytes", gpu.memory_bytes},
+                    {"mps", gpu.mps}});
   }
   return {{"host", machine.host},
           {"cpu", machine.cpu},

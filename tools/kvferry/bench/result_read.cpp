@@ -132,7 +132,8 @@ Machine read_machine(const JsonField& json) {
                             .uuid = gpu["uuid"].text(),
                             .pci = gpu["pci"].text(),
                             .sms = read_count(gpu["sms"], 0),
-                            .memory_bytes = gpu["memory_bytes"].count(0, kMaxBytesMoved)});
+                            .memory_bytes = gpu["memory_bytes"].count(0, kMaxBytesMoved),
+                            .mps = gpu.has("mps") && gpu["mps"].flag()});
   });
   return machine;
 }

@@ -136,8 +136,9 @@ std::string section_text(const Result& result, Group group, bool small) {
 std::string machine_text(const Machine& machine) {
   std::string text;
   for (const Machine::Gpu& gpu : machine.gpus) {
-    text += fmt::format("  {}: {}, {}, {}\n", gpu.device, printable(gpu.name),
-                        counted(gpu.sms, "SM"), format_bytes(gpu.memory_bytes));
+    text +=
+        fmt::format("  {}: {}, {}, {}{}\n", gpu.device, printable(gpu.name), counted(gpu.sms, "SM"),
+                    format_bytes(gpu.memory_bytes), gpu.mps ? ", MPS" : "");
   }
   if (!machine.driver.empty()) text += fmt::format("  driver {}", printable(machine.driver));
   if (!machine.cuda_runtime.empty()) text += ", CUDA " + printable(machine.cuda_runtime);

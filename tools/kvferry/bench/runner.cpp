@@ -293,6 +293,8 @@ Figure Runner::measure_clients(const Work& work) {
   for (std::uint32_t i = 0; i < work.servers; ++i) specs.push_back(server_spec(work, first + i));
   servers_.keep(specs);
   CrowdSpec crowd{work, {}, specs.front().blocks, context_.interrupts};
+  for (const Topology::Gpu& gpu : topology_.gpus)
+    if (gpu.device == client_device(work)) crowd.takes_turns = !gpu.mps;
   for (const ServerSpec& spec : specs) crowd.addresses.push_back(servers_.address(spec));
   return measure_crowd(crowd, settings_, [this] { return stop(); });
 }

@@ -273,7 +273,8 @@ class SampleResult {
                                       .uuid = "GPU-00000000-0000-0000-0000-00000000000" + last,
                                       .pci = "0000:0" + last + ":00.0",
                                       .sms = 132,
-                                      .memory_bytes = std::uint64_t{139} << 30});
+                                      .memory_bytes = std::uint64_t{139} << 30,
+                                      .mps = false});
     }
   }
 

@@ -15,6 +15,7 @@ struct Topology {
     std::string device;  // "cuda:0"
     std::uint32_t sms = 0;
     std::uint64_t free_bytes = 0;
+    bool mps = false;  // processes run on it side by side
   };
   // How the memory of one GPU is reached from another; "" where it is not, and why.
   struct PeerLink {

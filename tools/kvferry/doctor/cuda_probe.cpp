@@ -77,6 +77,7 @@ GpuDevice describe(int device, const Nvml* nvml) {
   gpu.compute_major = attribute(cudaDevAttrComputeCapabilityMajor, device);
   gpu.compute_minor = attribute(cudaDevAttrComputeCapabilityMinor, device);
   gpu.sms = attribute(cudaDevAttrMultiProcessorCount, device);
+  gpu.mps = cuda::is_shared_by_mps(device);
   gpu.compute_mode = attribute(cudaDevAttrComputeMode, device);
   gpu.ecc = attribute(cudaDevAttrEccEnabled, device) != 0;
   gpu.vmm = has(CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED, device);

@@ -114,6 +114,7 @@ struct GpuDevice {
   std::uint64_t memory_bytes = 0;
   std::optional<std::uint64_t> memory_free;
   std::optional<bool> ecc, mig;
+  bool mps = false;
   int compute_mode = 0;  // CUDA's: 0 default, 2 prohibited, 3 exclusive to one process
   bool vmm = false, posix_fd = false, fabric = false, gpu_direct_rdma = false;
   std::optional<int> numa_node;

@@ -45,6 +45,7 @@ GpuDevice device_of(const Json& json) {
   gpu.memory_free = optional_of<std::uint64_t>(json, "memory_free_bytes");
   gpu.ecc = optional_of<bool>(json, "ecc");
   gpu.mig = optional_of<bool>(json, "mig");
+  gpu.mps = json.at("mps");
   gpu.compute_mode = json.at("compute_mode");
   gpu.vmm = json.at("vmm");
   gpu.posix_fd = json.at("posix_fd");
@@ -102,6 +103,7 @@ Json to_json(const GpuDevice& g) {
           {"memory_free_bytes", value_or_null(g.memory_free)},
           {"ecc", value_or_null(g.ecc)},
           {"mig", value_or_null(g.mig)},
+          {"mps", g.mps},
           {"compute_mode", g.compute_mode},
           {"vmm", g.vmm},
           {"posix_fd", g.posix_fd},

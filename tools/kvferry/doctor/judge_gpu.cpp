@@ -113,12 +113,34 @@ Check visible(const std::string& value, const GpuFacts& gpus) {
 Check compute_mode(const GpuDevice& gpu, const std::string& name) {
   Check check{"gpu", name + " compute mode", State::ok, "default", {}, {}};
   if (gpu.compute_mode == 0) return check;
+  if (gpu.compute_mode != 2 && gpu.mps) {
+    check.value = "exclusive to one process, which is MPS";
+    return check;
+  }
   check.state = State::problem;
   check.value = gpu.compute_mode == 2 ? "prohibited" : "exclusive to one process";
   check.meaning = "two processes cannot use this GPU together, as the sides of a transfer do";
   check.advice = fmt::format("as root: nvidia-smi -i {} -c DEFAULT (in exclusive mode, or use MPS)",
                              gpu.pci.empty() ? gpu.uuid : gpu.pci);
   return check;
+}
+
+// What several processes that copy on this GPU at once do to one another.
+Check processes(const GpuDevice& gpu, const std::string& name) {
+  if (gpu.mps)
+    return {"gpu",
+            name + " processes",
+            State::ok,
+            "run side by side (MPS)",
+            "a fault in one of them ends the GPU work of all",
+            {}};
+  return {"gpu",
+          name + " processes",
+          State::ok,
+          "take turns (no MPS)",
+          "several that copy at once on this GPU lose 130 us a turn; under MPS they do not "
+          "(docs/performance.md)",
+          {}};
 }
 
 Check mig(const GpuDevice& gpu, const std::string& name) {
@@ -214,7 +236,8 @@ std::vector<Check> judge_gpu(const GpuDevice& gpu, const CpuFacts& cpu) {
     device.advice = "end what uses it: nvidia-smi shows the processes";
   }
   judge_place(device, gpu, cpu);
-  return {std::move(device), handles(gpu, name), compute_mode(gpu, name), mig(gpu, name)};
+  return {std::move(device), handles(gpu, name), compute_mode(gpu, name), processes(gpu, name),
+          mig(gpu, name)};
 }
 
 }  // namespace kvferry::cli::doctor

@@ -234,6 +234,13 @@ TEST(DoctorGpu, modes) {
   const auto exclusive = [](Facts& f) { f.gpu.devices[0].compute_mode = 3; };
   EXPECT_EQ(after(1, "cuda:0 compute mode", exclusive).state, State::problem);
   EXPECT_THAT(after(1, "cuda:0 compute mode", exclusive).advice, HasSubstr("-c DEFAULT"));
+  const auto mps = [](Facts& f) {
+    f.gpu.devices[0].compute_mode = 3;
+    f.gpu.devices[0].mps = true;
+  };
+  EXPECT_EQ(after(1, "cuda:0 compute mode", mps).state, State::ok);
+  EXPECT_THAT(after(1, "cuda:0 processes", mps).value, HasSubstr("side by side"));
+  EXPECT_THAT(after(1, "cuda:0 processes", exclusive).value, HasSubstr("turns"));
   const auto mig = [](Facts& f) { f.gpu.devices[0].mig = true; };
   EXPECT_EQ(after(1, "cuda:0 MIG", mig).state, State::warning);
   const auto unknown = [](Facts& f) { f.gpu.devices[0].mig.reset(); };

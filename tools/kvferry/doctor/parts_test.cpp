@@ -126,7 +126,7 @@ TEST(FactsJson, comes_back_as_it_was) {
   GpuDevice gpu;
   gpu.name = "H";
   gpu.memory_free = 5;
-  gpu.mig = true;
+  gpu.mig = gpu.mps = true;
   gpu.fabric = true;
   facts.devices = {gpu};
   facts.peers = {{0, 1, true, false, "nvlink", 18, "x"}};

@@ -110,7 +110,7 @@ function section_of([group, title, about], result, charts) {
 }
 
 function gpu_text(gpu) {
-  return `${gpu.name}, ${count_text(gpu.sms, "SM")}, ${bytes_text(gpu.memory_bytes)}, ${gpu.pci}, ${gpu.uuid}`;
+  return `${gpu.name}, ${count_text(gpu.sms, "SM")}, ${bytes_text(gpu.memory_bytes)}, ${gpu.pci}, ${gpu.uuid}${gpu.mps ? ", MPS" : ""}`;
 }
 
 function facts_of(result) {
