@@ -21,21 +21,33 @@ struct Range {
   std::uint64_t end = 0;
 };
 
+// The lowest and the highest plane.
+Range plane_range(const Side& side) {
+  const std::uint64_t first = side.plane_base.front(), last = side.plane_base.back();
+  const std::uint64_t steps = side.plane_base.size() - 1;
+  // As most sides are: evenly spaced, ascending, and without wrapping around.
+  std::uint64_t apart = 0;
+  if (side.even && !__builtin_mul_overflow(steps, side.plane_stride, &apart) && last >= first)
+    return {first, last};
+  const auto [low, high] = std::minmax_element(side.plane_base.begin(), side.plane_base.end());
+  return {*low, *high};
+}
+
 // The range of addresses that one side's rows lie in, and its reach.
 Range address_range(const Side& side, std::uint64_t row_bytes, const IdRange& ids, Reach& reach,
                     const char* name) {
-  const auto [low, high] = std::minmax_element(side.plane_base.begin(), side.plane_base.end());
+  const Range planes = plane_range(side);
   bool wraps = __builtin_mul_overflow(ids.lowest, side.block_stride, &reach.begin);
   wraps |= __builtin_mul_overflow(ids.highest, side.block_stride, &reach.end);
   wraps |= __builtin_add_overflow(reach.end, row_bytes, &reach.end);
   Range range;
-  wraps |= __builtin_add_overflow(*low, reach.begin, &range.begin);
-  wraps |= __builtin_add_overflow(*high, reach.end, &range.end);
+  wraps |= __builtin_add_overflow(planes.begin, reach.begin, &range.begin);
+  wraps |= __builtin_add_overflow(planes.end, reach.end, &range.end);
   if (wraps) {
     throw Error(ErrorCode::invalid_argument,
                 fmt::format("{} block {} would lie beyond the end of the address space (planes "
                             "from {:#x} to {:#x}, {} bytes a block)",
-                            name, ids.highest, *low, *high, side.block_stride));
+                            name, ids.highest, planes.begin, planes.end, side.block_stride));
   }
   return range;
 }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "kvferry/error.hpp"
 #include "plan/distinct_ids.hpp"
@@ -57,20 +58,25 @@ Layers check_layers(const BlockMap& source, const BlockMap& target, LayerRange r
 void make_side(const BlockMap& map, Layers layers, std::uint32_t parts, std::uint64_t row_bytes,
                Side& side) {
   side.block_stride = map.block_stride;
-  side.plane_base.clear();
-  side.plane_base.reserve(std::size_t{layers.end - layers.begin} * parts);
-  for (std::size_t layer = layers.begin; layer < layers.end; ++layer) {
-    for (std::uint32_t part = 0; part < parts; ++part) {
-      side.plane_base.push_back(map.parts == parts ? map.plane_base[layer * parts + part]
-                                                   : map.plane_base[layer] + part * row_bytes);
+  const auto all = std::span(map.plane_base);
+  const auto used = all.subspan(std::size_t{layers.begin} * map.parts,
+                                std::size_t{layers.end - layers.begin} * map.parts);
+  if (map.parts == parts) {
+    side.plane_base.assign(used.begin(), used.end());
+  } else {
+    side.plane_base.clear();
+    side.plane_base.reserve(2 * used.size());
+    for (const std::uint64_t base : used) {
+      side.plane_base.push_back(base);
+      side.plane_base.push_back(base + row_bytes);
     }
   }
-  const auto& bases = side.plane_base;
+  const auto bases = std::span(std::as_const(side.plane_base));
   side.plane_stride = bases.size() > 1 ? bases[1] - bases[0] : 0;
-  side.even = true;
-  for (std::size_t p = 1; p < bases.size() && side.even; ++p) {
-    side.even = bases[p] - bases[p - 1] == side.plane_stride;
-  }
+  // Without an end in between, so that the compiler looks at several at once.
+  std::uint64_t odd = 0;
+  for (std::size_t p = 1; p < bases.size(); ++p) odd |= bases[p] - bases[p - 1] - side.plane_stride;
+  side.even = odd == 0;
   if (!side.even) side.plane_stride = 0;
 }
 
