@@ -190,11 +190,18 @@ def test_timeout(large):
     peer.prepare()
 
     async def main():
-        transfer = peer.pull(range(64), range(64))
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.001):
-                await transfer
-        assert transfer.state == "cancelled"
+        for _ in range(20):
+            transfer = peer.pull(range(64), range(64))
+            try:
+                async with asyncio.timeout(0.001):
+                    await transfer
+            except TimeoutError:
+                if transfer.state == "cancelled":
+                    break
+            # A busy machine may run this thread again only after the copy's end.
+            assert transfer.state == "done"
+        else:
+            pytest.fail("20 transfers of 160 MiB ended within 1 ms each")
         with pytest.raises(kvferry.Cancelled):
             await transfer
 

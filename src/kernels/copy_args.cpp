@@ -47,13 +47,17 @@ std::uint32_t part_of(std::uint32_t whole, std::uint32_t most) {
   return (whole + parts - 1) / parts;
 }
 
-// One flat loop: scattered ids make runs of one block.
+// Calls with the place of a pair in the slice, the source id and the target id.
 template <typename Put>
 void for_each_pair(const plan::Plan& plan, const Slice& slice, Put put) {
   const plan::Run* run = plan.runs.data() + slice.run;
+  if (plan.runs.size() == plan.blocks) {  // scattered ids: every run is one block
+    for (std::uint32_t k = 0; k < slice.blocks; ++k) put(k, run[k].src, run[k].dst);
+    return;
+  }
   std::uint32_t i = slice.in_run;
-  for (std::uint32_t left = slice.blocks; left > 0; --left) {
-    put(run->src + i, run->dst + i);
+  for (std::uint32_t k = 0; k < slice.blocks; ++k) {
+    put(k, run->src + i, run->dst + i);
     if (++i == run->count) {
       ++run;
       i = 0;
@@ -152,15 +156,15 @@ void write_payload(const plan::Plan& plan, const Slice& slice, std::uint64_t* ou
     if (!side->even)
       out = std::copy_n(side->plane_base.begin() + slice.first_plane, slice.planes, out);
   if (!is_narrow(plan))
-    return for_each_pair(plan, slice, [&](std::uint64_t source, std::uint64_t target) {
-      *out++ = source | target << 32;
-    });
+    return for_each_pair(plan, slice,
+                         [out](std::uint32_t k, std::uint64_t source, std::uint64_t target) {
+                           out[k] = source | target << 32;
+                         });
   out[(slice.blocks - 1) / 2] = 0;  // an odd number of pairs leaves half of the last word
-  auto* half = reinterpret_cast<unsigned char*>(out);
-  for_each_pair(plan, slice, [&](std::uint32_t source, std::uint32_t target) {
+  auto* halves = reinterpret_cast<unsigned char*>(out);
+  for_each_pair(plan, slice, [halves](std::uint32_t k, std::uint32_t source, std::uint32_t target) {
     const std::uint32_t pair = source | target << 16;
-    std::memcpy(half, &pair, sizeof pair);
-    half += sizeof pair;
+    std::memcpy(halves + sizeof pair * k, &pair, sizeof pair);
   });
 }
 

@@ -22,18 +22,21 @@ bool ascends(std::span<const std::uint32_t> ids) {
 // ids and more.
 class StampTable {
  public:
-  void begin(std::size_t ids_below) {
-    if (stamps_.size() < ids_below) stamps_.resize(ids_below, 0);
+  std::optional<std::size_t> find_repeated(std::span<const std::uint32_t> ids,
+                                           std::uint32_t highest) {
+    if (stamps_.size() <= highest) stamps_.resize(std::size_t{highest} + 1, 0);
     if (++epoch_ == 0) {  // after 2^16 calls old stamps would look new
       std::fill(stamps_.begin(), stamps_.end(), 0);
       epoch_ = 1;
     }
-  }
-  // False when this call has marked it before.
-  bool mark(std::uint32_t id) {
-    if (stamps_[id] == epoch_) return false;
-    stamps_[id] = epoch_;
-    return true;
+    // Copies: the table is a thread's, whose place would be asked for at every id.
+    const auto stamps = std::span(stamps_);
+    const std::uint16_t epoch = epoch_;
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      if (stamps[ids[i]] == epoch) return i;
+      stamps[ids[i]] = epoch;
+    }
+    return std::nullopt;
   }
 
  private:
@@ -63,11 +66,7 @@ std::optional<std::size_t> find_repeated(std::span<const std::uint32_t> ids,
   if (ascends(ids)) return std::nullopt;
   if (highest >= kMaxStamped) return find_repeated_sorted(ids);
   thread_local StampTable table;
-  table.begin(std::size_t{highest} + 1);
-  for (std::size_t i = 0; i < ids.size(); ++i) {
-    if (!table.mark(ids[i])) return i;
-  }
-  return std::nullopt;
+  return table.find_repeated(ids, highest);
 }
 
 }  // namespace kvferry::plan

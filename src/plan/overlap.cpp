@@ -33,21 +33,19 @@ Range plane_range(const Side& side) {
   return {*low, *high};
 }
 
-// The range of addresses that one side's rows lie in, and its reach.
-Range address_range(const Side& side, std::uint64_t row_bytes, const IdRange& ids, Reach& reach,
+// A range of addresses that all of one side's rows lie in.
+Range address_range(const Side& side, std::uint64_t row_bytes, std::uint32_t highest,
                     const char* name) {
   const Range planes = plane_range(side);
-  bool wraps = __builtin_mul_overflow(ids.lowest, side.block_stride, &reach.begin);
-  wraps |= __builtin_mul_overflow(ids.highest, side.block_stride, &reach.end);
-  wraps |= __builtin_add_overflow(reach.end, row_bytes, &reach.end);
-  Range range;
-  wraps |= __builtin_add_overflow(planes.begin, reach.begin, &range.begin);
-  wraps |= __builtin_add_overflow(planes.end, reach.end, &range.end);
+  Range range{planes.begin, 0};
+  bool wraps = __builtin_mul_overflow(highest, side.block_stride, &range.end);
+  wraps |= __builtin_add_overflow(range.end, row_bytes, &range.end);
+  wraps |= __builtin_add_overflow(planes.end, range.end, &range.end);
   if (wraps) {
     throw Error(ErrorCode::invalid_argument,
                 fmt::format("{} block {} would lie beyond the end of the address space (planes "
                             "from {:#x} to {:#x}, {} bytes a block)",
-                            name, ids.highest, planes.begin, planes.end, side.block_stride));
+                            name, highest, planes.begin, planes.end, side.block_stride));
   }
   return range;
 }
@@ -125,9 +123,15 @@ bool rows_meet(const Plan& plan, const Pair& pair, const std::vector<std::uint32
   return false;
 }
 
-void check_no_overlap(const Plan& plan, const Reach& reads, const Reach& writes) {
+Reach reach_of(const Side& side, std::uint64_t row_bytes, const std::vector<std::uint32_t>& ids) {
+  return {ids.front() * side.block_stride, ids.back() * side.block_stride + row_bytes};
+}
+
+void check_no_overlap(const Plan& plan) {
   const auto source_ids = sorted_ids(plan.runs, &Run::src);
   const auto target_ids = sorted_ids(plan.runs, &Run::dst);
+  const Reach reads = reach_of(plan.source, plan.row_bytes, source_ids);
+  const Reach writes = reach_of(plan.target, plan.row_bytes, target_ids);
   for (const Pair& pair : near_pairs(plan, reads, writes)) {
     Meeting where;
     if (rows_meet(plan, pair, source_ids, target_ids, where)) {
@@ -141,14 +145,13 @@ void check_no_overlap(const Plan& plan, const Reach& reads, const Reach& writes)
 
 }  // namespace
 
-void check_addresses(const Plan& plan, const IdRange& reads, const IdRange& writes,
+void check_addresses(const Plan& plan, std::uint32_t highest_read, std::uint32_t highest_written,
                      bool one_address_space) {
   if (plan.runs.empty()) return;
-  Reach read_reach, write_reach;
-  const Range read = address_range(plan.source, plan.row_bytes, reads, read_reach, "source");
-  const Range written = address_range(plan.target, plan.row_bytes, writes, write_reach, "target");
+  const Range read = address_range(plan.source, plan.row_bytes, highest_read, "source");
+  const Range written = address_range(plan.target, plan.row_bytes, highest_written, "target");
   if (!one_address_space || read.end <= written.begin || written.end <= read.begin) return;
-  check_no_overlap(plan, read_reach, write_reach);
+  check_no_overlap(plan);
 }
 
 }  // namespace kvferry::plan

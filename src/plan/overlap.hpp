@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <limits>
 
 #include "plan/plan.hpp"
 
@@ -9,12 +8,6 @@ namespace kvferry::plan {
 
 // The longest row make_plan accepts, far above CacheShape's 1 GiB a block.
 inline constexpr std::uint64_t kMaxRowBytes = 1ull << 40;
-
-// The ids that one side of a plan uses.
-struct IdRange {
-  std::uint32_t lowest = std::numeric_limits<std::uint32_t>::max();
-  std::uint32_t highest = 0;
-};
 
 // Checks the addresses a plan touches: that none lies beyond the end of the address space, and,
 // where both sides are in one address space, that no row it writes shares a byte with a row it
@@ -24,7 +17,7 @@ struct IdRange {
 // ordinary case. Otherwise exact, at O(ids log ids) for each distance between planes that are
 // near each other; allocates then.
 // Throws: Error{invalid_argument}.
-void check_addresses(const Plan& plan, const IdRange& reads, const IdRange& writes,
+void check_addresses(const Plan& plan, std::uint32_t highest_read, std::uint32_t highest_written,
                      bool one_address_space);
 
 }  // namespace kvferry::plan

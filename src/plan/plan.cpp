@@ -82,13 +82,12 @@ void make_side(const BlockMap& map, Layers layers, std::uint32_t parts, std::uin
 
 // Written so that the compiler looks at many ids at once; the place is looked for only where there
 // is something wrong.
-IdRange check_ids(const char* side, std::span<const std::uint32_t> ids, std::uint32_t blocks) {
-  IdRange used;
-  for (const std::uint32_t id : ids) {
-    used.lowest = std::min(used.lowest, id);
-    used.highest = std::max(used.highest, id);
-  }
-  if (ids.empty() || used.highest < blocks) return used;
+// Returns the highest.
+std::uint32_t check_ids(const char* side, std::span<const std::uint32_t> ids,
+                        std::uint32_t blocks) {
+  std::uint32_t highest = 0;
+  for (const std::uint32_t id : ids) highest = std::max(highest, id);
+  if (ids.empty() || highest < blocks) return highest;
   const auto wrong = std::find_if(ids.begin(), ids.end(), [=](auto id) { return id >= blocks; });
   refuse(fmt::format("{} id {} at place {} is out of range: the pool has {} blocks", side, *wrong,
                      wrong - ids.begin(), blocks));
@@ -103,22 +102,24 @@ void check_target_distinct(std::span<const std::uint32_t> ids, std::uint32_t hig
                      id, *place, first));
 }
 
-// Requires: ids below 2^32 - 1, so that src + count cannot wrap.
+// Requires: as many of the one as of the other; ids below 2^32 - 1, so that none has 0 as its next.
 void merge_runs(std::span<const std::uint32_t> source_ids,
                 std::span<const std::uint32_t> target_ids, std::vector<Run>& runs) {
   runs.resize(source_ids.size());
-  if (runs.empty()) return;
-  Run* last = runs.data();
-  *last = {source_ids[0], target_ids[0], 1};
-  for (std::size_t i = 1; i < source_ids.size(); ++i) {
+  Run* end = runs.data();
+  // What would continue the run, which is in `end[-1]`.
+  std::uint32_t next_src = 0, next_dst = 0;
+  for (std::size_t i = 0; i < source_ids.size(); ++i) {
     const std::uint32_t src = source_ids[i], dst = target_ids[i];
-    if (last->src + last->count == src && last->dst + last->count == dst) {
-      ++last->count;
+    if (i != 0 && src == next_src && dst == next_dst) {
+      ++end[-1].count;
     } else {
-      *++last = {src, dst, 1};
+      *end++ = {src, dst, 1};
     }
+    next_src = src + 1;
+    next_dst = dst + 1;
   }
-  runs.resize(static_cast<std::size_t>(last - runs.data()) + 1);
+  runs.resize(static_cast<std::size_t>(end - runs.data()));
 }
 
 }  // namespace
@@ -148,16 +149,17 @@ void make_plan(const BlockMap& source, const BlockMap& target,
   make_side(source, range, parts, plan.row_bytes, plan.source);
   make_side(target, range, parts, plan.row_bytes, plan.target);
   plan.planes = static_cast<std::uint32_t>(plan.source.plane_base.size());
-  const IdRange reads = check_ids("source", source_ids, source.blocks);
-  const IdRange writes = check_ids("target", target_ids, target.blocks);
-  check_target_distinct(target_ids, writes.highest);
+  const std::uint32_t highest_read = check_ids("source", source_ids, source.blocks);
+  const std::uint32_t highest_written = check_ids("target", target_ids, target.blocks);
+  check_target_distinct(target_ids, highest_written);
   merge_runs(source_ids, target_ids, plan.runs);
   // Fits: the target ids are distinct and below a 32-bit number of blocks.
   plan.blocks = static_cast<std::uint32_t>(target_ids.size());
   plan.id_limit = std::max(source.blocks, target.blocks);
   plan.dense_runs =
       plan.source.block_stride == plan.row_bytes && plan.target.block_stride == plan.row_bytes;
-  check_addresses(plan, reads, writes, source.address_space == target.address_space);
+  check_addresses(plan, highest_read, highest_written,
+                  source.address_space == target.address_space);
 }
 
 }  // namespace kvferry::plan
