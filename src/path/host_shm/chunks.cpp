@@ -42,8 +42,7 @@ Chunks::Chunks(plan::Plan plan, unsigned threads) : plan_(std::move(plan)) {
 Chunks::Cursor Chunks::start(std::uint64_t chunk) const noexcept {
   Cursor cursor;
   std::uint64_t first = chunk * rows_per_chunk_;
-  cursor.rows_left =
-      std::min(rows_per_chunk_, static_cast<std::uint64_t>(plan_.blocks) * plan_.planes - first);
+  cursor.rows_left = std::min(rows_per_chunk_, rows() - first);
   cursor.end = plan_.row_bytes;
   if (rows_per_chunk_ == 0) {
     first = chunk / slices_per_row_;

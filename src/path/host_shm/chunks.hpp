@@ -19,6 +19,7 @@ class Chunks {
 
   std::uint64_t count() const noexcept { return count_; }
   std::uint64_t bytes() const noexcept { return plan_.bytes(); }
+  std::uint64_t rows() const noexcept { return std::uint64_t{plan_.blocks} * plan_.planes; }
 
   // Calls visit(std::span<const Piece>) with the pieces of a chunk, at most kBatch at a time;
   // visit returns false to stop. Neighbouring rows are merged, long ones cut, so that pieces fit

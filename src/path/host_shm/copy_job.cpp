@@ -14,6 +14,15 @@ namespace {
 // waking would cost about as much.
 constexpr auto kSpin = std::chrono::microseconds(50);
 
+// Less than waking a thread takes (5 to 10 us): such a job is copied by whoever posts it.
+bool is_small(const Chunks& chunks) {
+  constexpr std::uint64_t kSmallBytes = 128 << 10, kSmallRows = 256;
+  return chunks.bytes() <= kSmallBytes && chunks.rows() <= kSmallRows;
+}
+
+// Takes so long that it does not matter when the last thread wakes (bench: posting/host).
+constexpr std::uint64_t kLargeBytes = 64 << 20;
+
 void relax() {
 #if defined(__x86_64__)
   _mm_pause();
@@ -34,8 +43,12 @@ std::shared_ptr<CopyJob> CopyJob::start(plan::Plan plan, Setup setup) {
   auto job = std::make_shared<CopyJob>(std::move(plan), std::move(setup));
   if (job->chunks_.count() == 0) {
     job->end();
+  } else if (is_small(job->chunks_)) {
+    while (job->step()) {
+    }
   } else {
-    job->threads_->post(job);
+    job->threads_->post(
+        job, job->chunks_.bytes() < kLargeBytes ? CopyThreads::Wake::all : CopyThreads::Wake::one);
   }
   return job;
 }
@@ -118,7 +131,7 @@ bool CopyJob::wait_until(std::chrono::steady_clock::time_point until) {
 }
 
 std::string CopyJob::method() const {
-  const unsigned threads = threads_->count();
+  const unsigned threads = is_small(chunks_) ? 1 : threads_->count();
   return fmt::format("{}, {} thread{}", mover_->name(direction_), threads, threads == 1 ? "" : "s");
 }
 

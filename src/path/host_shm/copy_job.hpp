@@ -30,7 +30,7 @@ class CopyJob final : public Job, public CopyWork {
   };
   CopyJob(plan::Plan plan, Setup setup);
 
-  // Posts a job to its threads; one of no bytes ends at once.
+  // Posts a job to its threads; a small one is copied before this returns, by the calling thread.
   static std::shared_ptr<CopyJob> start(plan::Plan plan, Setup setup);
 
   bool step() noexcept override;

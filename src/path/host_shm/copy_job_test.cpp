@@ -203,11 +203,28 @@ TEST_F(CopyJobs, AbortsRaceWithTheEnd) {
   await_quiet(100);
 }
 
+TEST_F(CopyJobs, ASmallPlanIsCopiedByWhoPostsIt) {
+  Bench busy(65536, 0, 4, 64, 6), small(4096, 0, 4, 8, 7);
+  const auto gated = std::make_shared<GatedMover>();
+  const auto first = start(busy.plan, gated);
+  while (gated->entered < 2) std::this_thread::sleep_for(milliseconds(1));  // no thread is free
+  const auto job = start(small.plan);
+  EXPECT_TRUE(job->poll().value().moved_all);
+  EXPECT_EQ(*quiet_, 1);
+  EXPECT_TRUE(small.target == small.expected);
+  gated->open = true;
+  EXPECT_TRUE(finish(*first).moved_all);
+}
+
 TEST_F(CopyJobs, MethodNamesTheCopyAndTheThreads) {
-  Bench bench(64, 0, 1, 1, 5);
+  const std::string copy(streaming_copies().front().name);
+  Bench tiny(64, 0, 1, 1, 5);
+  const auto small = start(tiny.plan);
+  EXPECT_EQ(small->method(), copy + ", 1 thread");
+  Bench bench(65536, 0, 4, 64, 5);
   const auto job = start(bench.plan);
   finish(*job);
-  EXPECT_EQ(job->method(), std::string(streaming_copies().front().name) + ", 2 threads");
+  EXPECT_EQ(job->method(), copy + ", 2 threads");
 }
 
 }  // namespace

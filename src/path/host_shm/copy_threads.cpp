@@ -50,7 +50,9 @@ struct CopyThreads::Queue {
   void step(std::unique_lock<std::mutex>& lock) {
     auto work = take_turn(works);
     ++busy;
+    const bool room = work_ready();
     lock.unlock();
+    if (room) wake.notify_one();
     const bool more = work->step();
     lock.lock();
     --busy;
@@ -132,12 +134,16 @@ void CopyThreads::start() {
   }
 }
 
-void CopyThreads::post(std::shared_ptr<CopyWork> work) {
+void CopyThreads::post(std::shared_ptr<CopyWork> work, Wake wake) {
   {
     const std::lock_guard lock(queue_->mutex);
     queue_->works.push_back(std::move(work));
   }
-  queue_->wake.notify_all();
+  if (wake == Wake::one) {
+    queue_->wake.notify_one();
+  } else {
+    queue_->wake.notify_all();
+  }
 }
 
 bool CopyThreads::help(const CopyWork& work, std::chrono::steady_clock::time_point until) {
