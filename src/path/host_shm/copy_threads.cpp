@@ -39,6 +39,7 @@ struct CopyThreads::Queue {
   Works background;
   unsigned limit = 1;
   unsigned busy = 0;           // threads in a step of a work
+  unsigned to_wake = 0;        // threads that others have still to wake
   bool in_background = false;  // a thread is in a step of background
   bool stopping = false;
   std::vector<std::thread> threads;
@@ -50,9 +51,10 @@ struct CopyThreads::Queue {
   void step(std::unique_lock<std::mutex>& lock) {
     auto work = take_turn(works);
     ++busy;
-    const bool room = work_ready();
+    const bool wake_another = to_wake > 0 && work_ready();
+    if (wake_another) --to_wake;
     lock.unlock();
-    if (room) wake.notify_one();
+    if (wake_another) wake.notify_one();
     const bool more = work->step();
     lock.lock();
     --busy;
@@ -138,6 +140,7 @@ void CopyThreads::post(std::shared_ptr<CopyWork> work, Wake wake) {
   {
     const std::lock_guard lock(queue_->mutex);
     queue_->works.push_back(std::move(work));
+    queue_->to_wake = wake == Wake::one ? count_ - 1 : 0;
   }
   if (wake == Wake::one) {
     queue_->wake.notify_one();
