@@ -212,8 +212,13 @@ def test_errors_are_raised(large):
     _, _, peer = large
 
     async def main():
-        with pytest.raises(kvferry.DeadlineExceeded):
-            await peer.pull(range(64), range(64), deadline=0.002)
+        for _ in range(20):
+            try:
+                await peer.pull(range(64), range(64), deadline=0.002)
+            except kvferry.DeadlineExceeded:
+                break
+        else:  # a busy machine may hear of a deadline only after the copy's end, but not so often
+            pytest.fail("20 transfers of 160 MiB ended within 2 ms each")
         with pytest.raises(kvferry.InvalidArgument):
             await peer.pull([1], [64])
 
