@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstring>
 #include <filesystem>
 #include <random>
@@ -139,6 +140,10 @@ class HostileNetwork : public ::testing::Test {
     const Pool local = Pool::allocate(Device::host(), tiny(), 4);
     client.add(local);
     EXPECT_EQ(client.connect("127.0.0.1:" + std::to_string(server->port())).pools().size(), 1u);
+    // The server may tell of it a moment after the client has its pools.
+    for (int i = 0; i < 5000 && came == 0; ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    EXPECT_EQ(came, 1u);
   }
 
   TestCredentials files;
@@ -152,14 +157,12 @@ TEST_F(HostileNetwork, TenThousandMalformedHandshakesWithToken) {
   const Credentials token = files.token("a");
   serve(token);
   survive(token, {client_hello(token), client_hello(files.token("b")), hello_frame()});
-  EXPECT_EQ(came, 1u);
 }
 
 TEST_F(HostileNetwork, TenThousandMalformedHandshakesWithCertificate) {
   const Credentials certificate = files.certificate("a");
   serve(certificate);
   survive(certificate, {client_hello(certificate), client_hello(files.token("b")), hello_frame()});
-  EXPECT_EQ(came, 1u);
 }
 
 // Where there is a credential, frames of ours without TLS hear nothing: no refusal, no geometry.
