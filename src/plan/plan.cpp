@@ -80,9 +80,8 @@ void make_side(const BlockMap& map, Layers layers, std::uint32_t parts, std::uin
   if (!side.even) side.plane_stride = 0;
 }
 
-// Written so that the compiler looks at many ids at once; the place is looked for only where there
-// is something wrong.
-// Returns the highest.
+// Returns the highest. Written so that the compiler looks at many ids at once; the place is looked
+// for only where there is something wrong.
 std::uint32_t check_ids(const char* side, std::span<const std::uint32_t> ids,
                         std::uint32_t blocks) {
   std::uint32_t highest = 0;

@@ -18,25 +18,24 @@ constexpr std::uint64_t kGroupRows = 4;
 
 Chunks::Chunks(plan::Plan plan, unsigned threads) : plan_(std::move(plan)) {
   rows_before_.reserve(plan_.runs.size());
-  std::uint64_t rows = 0;
+  std::uint64_t before = 0;
   for (const plan::Run& run : plan_.runs) {
-    rows_before_.push_back(rows);
-    rows += run.count;
+    rows_before_.push_back(before);
+    before += run.count;
   }
-  rows *= plan_.planes;
-  if (rows == 0 || plan_.row_bytes == 0) return;
-  const std::uint64_t chunk_bytes = std::clamp(
-      plan_.bytes() / (std::max(1u, threads) * kChunksPerThread), kMinChunkBytes, kMaxChunkBytes);
+  if (rows() == 0 || plan_.row_bytes == 0) return;
+  const std::uint64_t chunk_bytes = std::clamp(bytes() / (std::max(1u, threads) * kChunksPerThread),
+                                               kMinChunkBytes, kMaxChunkBytes);
   if (plan_.row_bytes > kMaxChunkBytes) {
     // Whole pages: every slice of a row is aligned as the row is.
     slice_bytes_ = chunk_bytes - chunk_bytes % 4096;
     slices_per_row_ = (plan_.row_bytes + slice_bytes_ - 1) / slice_bytes_;
-    count_ = rows * slices_per_row_;
+    count_ = rows() * slices_per_row_;
     return;
   }
   rows_per_chunk_ = std::max<std::uint64_t>(1, chunk_bytes / plan_.row_bytes);
   if (rows_per_chunk_ > kGroupRows) rows_per_chunk_ -= rows_per_chunk_ % kGroupRows;
-  count_ = (rows + rows_per_chunk_ - 1) / rows_per_chunk_;
+  count_ = (rows() + rows_per_chunk_ - 1) / rows_per_chunk_;
 }
 
 Chunks::Cursor Chunks::start(std::uint64_t chunk) const noexcept {

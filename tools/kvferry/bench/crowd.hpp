@@ -17,7 +17,7 @@ struct CrowdSpec {
   std::vector<std::string> addresses;
   std::uint32_t server_blocks = 0;
   const Interrupts& interrupts;
-  bool takes_turns = false;  // processes on the clients' GPU do
+  bool takes_turns = false;  // processes on the GPU that copies do
 };
 
 // The rate of all clients together, in rounds that take turns with rounds of one of them alone.

@@ -8,14 +8,6 @@
 #include "bench/suite.hpp"
 
 namespace kvferry::cli::bench {
-namespace {
-
-// Seen from the client's GPU, where it has one.
-const std::string& copier(const Work& work) noexcept {
-  return client_device(work) == "host" ? server_device(work) : client_device(work);
-}
-
-}  // namespace
 
 std::unique_ptr<Reference> References::make(const Work& work) const {
   if (work.wire == "tls") return make_cipher_reference();
@@ -23,13 +15,13 @@ std::unique_ptr<Reference> References::make(const Work& work) const {
   if (work.group == Group::ucx)
     return make_ucx_reference({work.from, work.to, settings_.ucx_transports});
   if (work.link == "host") return make_host_reference(copy_threads(topology_));
-  return make_cuda_reference({work.from, work.to, copier(work)});
+  return make_cuda_reference({work.from, work.to, copying_device(work)});
 }
 
 Reference& References::for_work(const Work& work) {
   const bool sockets = work.group == Group::tcp;
   // Neither sockets nor ciphers care for what is at the ends.
-  const std::string ends = sockets ? "" : work.from + " " + work.to + " " + copier(work);
+  const std::string ends = sockets ? "" : work.from + " " + work.to + " " + copying_device(work);
   const std::string key = fmt::format("{} {} {} {}", sockets ? "tcp" : work.path, ends,
                                       work.wire == "tls", work.streams);
   if (reference_ == nullptr || key != key_) {

@@ -234,9 +234,8 @@ Figure Runner::measure(const Work& work) {
       return cpu;
     });
     if (work.path == "cuda_ipc") {
-      bare = make_bare_launch(
-          client_device(work) == "host" ? server_device(work) : client_device(work), work.blocks,
-          pool_blocks(work, topology_, settings_.quick));
+      bare = make_bare_launch(copying_device(work), work.blocks,
+                              pool_blocks(work, topology_, settings_.quick));
       figure.add_way("bare launch");
       measures.push_back([&] {
         session.post(move).wait();
@@ -294,7 +293,7 @@ Figure Runner::measure_clients(const Work& work) {
   servers_.keep(specs);
   CrowdSpec crowd{work, {}, specs.front().blocks, context_.interrupts};
   for (const Topology::Gpu& gpu : topology_.gpus)
-    if (gpu.device == client_device(work)) crowd.takes_turns = !gpu.mps;
+    if (gpu.device == copying_device(work)) crowd.takes_turns = !gpu.mps;
   for (const ServerSpec& spec : specs) crowd.addresses.push_back(servers_.address(spec));
   return measure_crowd(crowd, settings_, [this] { return stop(); });
 }

@@ -249,6 +249,9 @@ const std::string& server_device(const Work& work) noexcept {
 const std::string& client_device(const Work& work) noexcept {
   return work.direction == "push" ? work.from : work.to;
 }
+const std::string& copying_device(const Work& work) noexcept {
+  return client_device(work) == "host" ? server_device(work) : client_device(work);
+}
 
 std::uint32_t pool_blocks(const Work& work, const Topology& topology, bool quick) {
   const bool host = work.from == "host" || work.to == "host";

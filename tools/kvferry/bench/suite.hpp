@@ -37,6 +37,9 @@ CacheShape shape_for(std::uint64_t block_bytes, std::uint32_t layers);
 // The devices of a work, as the program calls them: the server's pool and the client's.
 const std::string& server_device(const Work& work) noexcept;
 const std::string& client_device(const Work& work) noexcept;
+// The one that copies: the client's GPU, or the server's where the client has none. "host": neither
+// has.
+const std::string& copying_device(const Work& work) noexcept;
 
 // How large the pools of a work are, in blocks of each layer: many times what is moved, so that
 // scattered blocks are scattered.

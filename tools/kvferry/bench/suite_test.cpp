@@ -257,6 +257,11 @@ TEST(Suite, the_client_of_a_push_is_where_it_comes_from) {
   EXPECT_EQ(server_device(work), "host");
   work.direction = "pull";
   EXPECT_EQ(client_device(work), "host");
+  EXPECT_EQ(copying_device(work), "cuda:0");
+  work.to = "cuda:1";
+  EXPECT_EQ(copying_device(work), "cuda:1");
+  work.from = work.to = "host";
+  EXPECT_EQ(copying_device(work), "host");
 }
 
 }  // namespace

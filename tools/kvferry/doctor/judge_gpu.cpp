@@ -127,20 +127,14 @@ Check compute_mode(const GpuDevice& gpu, const std::string& name) {
 
 // What several processes that copy on this GPU at once do to one another.
 Check processes(const GpuDevice& gpu, const std::string& name) {
-  if (gpu.mps)
-    return {"gpu",
-            name + " processes",
-            State::ok,
-            "run side by side (MPS)",
-            "a fault in one of them ends the GPU work of all",
-            {}};
-  return {"gpu",
-          name + " processes",
-          State::ok,
-          "take turns (no MPS)",
-          "several that copy at once on this GPU lose 130 us a turn; under MPS they do not "
-          "(docs/performance.md)",
-          {}};
+  Check check{"gpu", name + " processes", State::ok, "take turns (no MPS)", {}, {}};
+  check.meaning =
+      "several that copy at once on this GPU lose 130 us a turn; under MPS they do not "
+      "(docs/performance.md)";
+  if (!gpu.mps) return check;
+  check.value = "run side by side (MPS)";
+  check.meaning = "a fault in one of them ends the GPU work of all";
+  return check;
 }
 
 Check mig(const GpuDevice& gpu, const std::string& name) {
